@@ -1,0 +1,54 @@
+# The two commands of a newcomer are `make demo` and `make test`. Each makes .venv if it is missing.
+# TORCH may be set to another version or to a local wheel: make install TORCH=torch==2.12.1
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-slow lint format bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Irongrid needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+# torch first and alone, so that no other package's range chooses another build of it.
+.venv/.train: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Irongrid with its training runtime into .venv (about a minute) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) -c constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[train]' -c constraints.txt
+	@touch $@
+
+.venv/.all: .venv/.train
+	@echo "Installing every extra ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[train,postgres,dev]' -c constraints.txt
+	@touch $@
+
+install: .venv/.all ## make .venv with every extra
+
+demo: .venv/.train ## the main job: train a small model, kill a rank, watch it recover
+	@$(BIN)/irongrid demo
+
+test: .venv/.all ## the tests (a few minutes)
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/.all ## full sweeps and matrices
+	$(PYTEST) -m slow
+
+lint: .venv/.all ## ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.all ## let ruff fix and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.all ## every benchmark, one after another
+	@for run in benchmarks/*/run.py; do echo "== $$run"; $(BIN)/python $$run --json || exit 1; done
+
+clean: ## remove .venv and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

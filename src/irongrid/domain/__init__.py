@@ -1,0 +1,1 @@
+"""The nouns of Irongrid: frozen values that every other package speaks in."""
