@@ -17,11 +17,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopAttempt:
-    """Ask the engine to end this attempt. Answered by WorkerStopped, once per node."""
+    """Ask the engine to kill what is left of this attempt. Answered by WorkerStopped, once per node."""
 
     job: JobId
     epoch: int
-    grace_s: float
+    placement: Placement
 
 
 Command = Launch | StopAttempt

@@ -69,12 +69,12 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reject:
-    """Fail a queued job that can never run."""
+class Kill:
+    """A stop has outlasted its grace: let the engine end what is left of the attempt."""
 
-    kind: ClassVar[str] = "reject"
+    kind: ClassVar[str] = "kill"
     job: JobId
-    reason: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Wait:
     code: WaitCode
 
 
-Action = Start | Recover | Stop | Reject | Wait
+Action = Start | Recover | Stop | Kill | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

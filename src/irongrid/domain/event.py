@@ -163,7 +163,11 @@ class RanksReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GangFailed:
-    """A rank failed. Its worker has already stopped the node's other ranks of that generation."""
+    """A rank failed; its worker stops the node's other ranks of that generation at once.
+
+    Attributes:
+        step: the last optimizer step that the node's ranks had reported; 0 if they report none.
+    """
 
     kind: ClassVar[str] = "gang_failed"
     version: ClassVar[int] = 1
@@ -173,11 +177,16 @@ class GangFailed:
     node: NodeId
     n: int
     failure: Failure
+    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RanksStopped:
-    """No process of this node belongs to this generation any more, on the worker's word."""
+    """No process of this node belongs to this generation any more, on the worker's word.
+
+    The answer to each `hold` with a generation above 1 (for the generation before), and to `stop`
+    (for the directive's own generation), whether or not the node had started those ranks.
+    """
 
     kind: ClassVar[str] = "ranks_stopped"
     version: ClassVar[int] = 1

@@ -322,8 +322,9 @@ class Directive:
     Attributes:
         version: rises with each change; the long poll waits for one above the version it has.
         action: `hold` (run no ranks, wait), `run` (have this generation's ranks running), `stop`
-            (stop the ranks and end).
-        generation: whose ranks; ranks of another generation must be stopped first.
+            (stop the ranks, confirm by RanksStopped of this generation, and end).
+        generation: whose ranks, with `hold` the one to come; ranks of an older generation are
+            stopped first and confirmed by RanksStopped(generation - 1), started or not.
         rendezvous: `host:port` where the ranks of this generation meet.
         checkpoint: rises by one with each request to save a checkpoint soon.
         grace_s: with `stop`: time for a last checkpoint before ranks are killed; 0 kills at once.
