@@ -34,8 +34,9 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    out = {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
-    kind = getattr(type(value), "kind", None)
+    cls: Any = type(value)
+    out = {name: to_json(getattr(value, name)) for name in _field_names(cls)}
+    kind = getattr(cls, "kind", None)
     if isinstance(kind, str):
         out["kind"] = kind
     return out
@@ -59,6 +60,8 @@ def _field_names(cls: Any) -> tuple[str, ...]:
 def decoder(target: Any) -> Decoder:
     """The cached decoder of a type: a dataclass, a union of them, or a plain type."""
     origin = get_origin(target)
+    if target is Any:
+        return _as_it_is
     if target in (int, str, bool, float):
         return _plain(target)
     if origin in (Union, types.UnionType):
@@ -74,6 +77,10 @@ def decoder(target: Any) -> Decoder:
     if is_dataclass(target):
         return _dataclass(cast(type, target))
     raise TypeError(f"no JSON form for {target!r}")
+
+
+def _as_it_is(value: Any, path: str) -> Any:
+    return value
 
 
 def _plain(target: type) -> Decoder:
