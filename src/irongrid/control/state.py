@@ -24,8 +24,8 @@ class Phase(StrEnum):
     """Where an attempt stands.
 
     LAUNCHING: the engine has not answered. PENDING: workers and ranks are on their way. RUNNING:
-    all ranks work. FAILED: a rank or worker failed and a decision is due. RECOVERING: a new generation
-    is coming up. STOPPING: an end was decided. ENDED: nothing of it runs.
+    all ranks work. FAILED: a rank or worker failed and a decision is due. RECOVERING: a new
+    generation is coming up. STOPPING: an end was decided. ENDED: nothing of it runs.
     """
 
     LAUNCHING = "launching"

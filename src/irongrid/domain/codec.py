@@ -66,8 +66,8 @@ def decoder(target: Any) -> Decoder:
         return _plain(target)
     if origin in (Union, types.UnionType):
         return _union(get_args(target))
-    if origin is tuple:
-        return _sequence(decoder(get_args(target)[0]))
+    if origin in (tuple, list):
+        return _sequence(decoder(get_args(target)[0]), origin)
     if origin in (dict, Mapping):
         return _mapping(decoder(get_args(target)[1]))
     if hasattr(target, "__supertype__"):  # NewType
@@ -106,11 +106,11 @@ def _enum(target: type[StrEnum]) -> Decoder:
     return decode
 
 
-def _sequence(item: Decoder) -> Decoder:
+def _sequence(item: Decoder, build: Callable[[list[Any]], Any]) -> Decoder:
     def decode(value: Any, path: str) -> Any:
         if not isinstance(value, list | tuple):
             raise CodecError(path, f"expected a list, got {type(value).__name__}")
-        return tuple([item(part, f"{path}[{index}]") for index, part in enumerate(value)])
+        return build([item(part, f"{path}[{index}]") for index, part in enumerate(value)])
 
     return decode
 
@@ -162,6 +162,8 @@ def _dataclass(target: type) -> Decoder:
         names.add("kind")
 
     def decode(value: Any, path: str) -> Any:
+        if type(value) is target:
+            return value
         if not isinstance(value, dict):
             raise CodecError(path, f"expected an object, got {type(value).__name__}")
         if not names.issuperset(value):

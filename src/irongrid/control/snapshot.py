@@ -1,0 +1,128 @@
+"""The state as text and back, in parts of bounded size, and its hash.
+
+The first part is a header; each further part is a JSON list of jobs. Specifications repeat over
+jobs that were submitted alike, so each distinct one is written once, with the first job that has
+it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from irongrid.control.state import Job, State
+from irongrid.control.wakeups import due_ns
+from irongrid.domain.codec import canonical, decoder, to_json
+from irongrid.domain.device import Node
+from irongrid.domain.job import JobSpec, JobState
+
+FORMAT = 1
+_JOBS_PER_PART = 500
+_JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "spec")
+# Most jobs have never run: fields at their first value are left out.
+_DEFAULTS: dict[str, Any] = {"past": [], "metrics": {}, "attempt": None, "wanted": None, "saved": None,
+             "failure": None, "epoch": 0, "not_before_ns": 0, "retries": 0, "restarts": 0,
+             "step": 0, "lost_from": 0, "lost_steps": 0, "ended_at_ns": 0,
+             "ended_because": ""}  # fmt: skip
+
+
+def dump(state: State) -> Iterator[str]:
+    """Parts of text that `load` turns back into an equal state."""
+    yield canonical(
+        {
+            "format": FORMAT,
+            "seq": state.seq,
+            "at_ns": state.at_ns,
+            "server_epoch": state.server_epoch,
+            "submitted": state.submitted,
+            "nodes": to_json(tuple(state.nodes.values())),
+        }
+    )
+    specs: dict[JobSpec, int] = {}
+    part: list[Any] = []
+    for job in state.jobs.values():
+        row = _job_row(job)
+        if job.spec in specs:
+            row["spec"] = specs[job.spec]
+        else:
+            row["new_spec"] = to_json(job.spec)
+            specs[job.spec] = len(specs)
+        part.append(row)
+        if len(part) == _JOBS_PER_PART:
+            yield canonical(part)
+            part = []
+    if part:
+        yield canonical(part)
+
+
+def _job_row(job: Job) -> dict[str, Any]:
+    row = {}
+    for name in _JOB_FIELDS:
+        value = to_json(getattr(job, name))
+        if name not in _DEFAULTS or value != _DEFAULTS[name]:
+            row[name] = value
+    return row
+
+
+def load(parts: Iterable[str]) -> State:
+    """The state behind the parts of `dump`.
+
+    Raises:
+        ValueError: another format, which only a newer or older Irongrid reads.
+    """
+    rows = iter(parts)
+    header = json.loads(next(rows))
+    if header["format"] != FORMAT:
+        raise ValueError(f"snapshot format {header['format']} is not {FORMAT}")
+    state = State()
+    state.seq, state.at_ns = header["seq"], header["at_ns"]
+    state.server_epoch, state.submitted = header["server_epoch"], header["submitted"]
+    specs: list[JobSpec] = []
+    decode_spec, decode_job = decoder(JobSpec), decoder(Job)
+    for part in rows:
+        for row in json.loads(part):
+            if "new_spec" in row:
+                specs.append(decode_spec(row.pop("new_spec"), "spec"))
+                row["spec"] = specs[-1]
+            else:
+                row["spec"] = specs[row["spec"]]
+            job: Job = decode_job(row, "job")
+            state.jobs[job.id] = job
+    _index(state, tuple(decoder(Node)(node, "node") for node in header["nodes"]))
+    return state
+
+
+def _index(state: State, nodes: tuple[Node, ...]) -> None:
+    """Rebuild what follows from the jobs."""
+    for job in state.jobs.values():
+        state.by_key[job.key] = job.id
+        if job.state is JobState.QUEUED:
+            state.queue.append(job.id)
+        elif job.state is JobState.PAUSED:
+            state.paused[job.id] = None
+        elif job.state.final:
+            state.ended_by_state[job.state] = state.ended_by_state.get(job.state, 0) + 1
+        else:
+            state.active[job.id] = None
+            if job.wanted is not None or (job.attempt and job.attempt.phase == "failed"):
+                state.attention[job.id] = None
+    state.queue.sort()
+    state.set_fleet(nodes)
+    for job in state.jobs.values():
+        state.timers.set(job.id, due_ns(state, job))
+
+
+def state_hash(state: State) -> str:
+    """SHA-256 over canonical JSON: equal states have equal hashes, whatever path led there."""
+    digest = hashlib.sha256()
+    digest.update(canonical([state.seq, state.at_ns, state.server_epoch, state.submitted]).encode())
+    digest.update(canonical(to_json(tuple(state.nodes.values()))).encode())
+    for job_id in sorted(state.jobs):
+        digest.update(canonical(to_json(state.jobs[job_id])).encode())
+    for free in state.free.values():
+        digest.update(
+            canonical([sorted(free.devices), round(free.cpus, 3), free.memory_bytes]).encode()
+        )
+    digest.update(canonical([state.queue, sorted(state.active), sorted(state.paused)]).encode())
+    return digest.hexdigest()
