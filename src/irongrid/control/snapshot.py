@@ -8,7 +8,7 @@ it.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from irongrid.control.state import Job, State
@@ -21,10 +21,13 @@ FORMAT = 1
 _JOBS_PER_PART = 500
 _JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "spec")
 # Most jobs have never run: fields at their first value are left out.
-_DEFAULTS: dict[str, Any] = {"past": [], "metrics": {}, "attempt": None, "wanted": None, "saved": None,
-             "failure": None, "epoch": 0, "not_before_ns": 0, "retries": 0, "restarts": 0,
-             "step": 0, "lost_from": 0, "lost_steps": 0, "ended_at_ns": 0,
-             "ended_because": ""}  # fmt: skip
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default
+    if field.default_factory is MISSING
+    else to_json(field.default_factory())
+    for field in fields(Job)
+    if field.default is not MISSING or field.default_factory is not MISSING
+}
 
 
 def dump(state: State) -> Iterator[str]:

@@ -17,7 +17,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopAttempt:
-    """Ask the engine to kill what is left of this attempt. Answered by WorkerStopped, once per node."""
+    """Ask the engine to kill what is left. Answered by WorkerStopped, once per node."""
 
     job: JobId
     epoch: int

@@ -215,8 +215,8 @@ class WorkerStopped:
     """The node runs nothing of this epoch any more and never will again.
 
     Attributes:
-        proof: `worker` (it said so as its last word), `process_table` or `engine` (the processes are
-            gone), or `lease` (it ran out, and workers stop their ranks when it does).
+        proof: `worker` (its last word), `process_table` or `engine` (the processes are gone), or
+            `lease` (it ran out, and workers stop their ranks when it does).
     """
 
     kind: ClassVar[str] = "worker_stopped"

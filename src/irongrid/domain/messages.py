@@ -204,7 +204,7 @@ class LogChunk:
     Attributes:
         offset: position of the first byte, counted from the start of the rank's output.
         next_offset: where to read on.
-        dropped_bytes: bytes before `offset` that rotation has removed, when `offset` asked for them.
+        dropped_bytes: bytes asked for that rotation has removed.
         ended: the rank will write no more.
     """
 
