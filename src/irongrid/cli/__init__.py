@@ -1,0 +1,1 @@
+"""The command line. `main` lists the verbs; each verb's work is in a module of its own."""
