@@ -7,6 +7,7 @@ every event.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from irongrid.control import requests, snapshot
 from irongrid.control.apply import apply
@@ -203,7 +204,7 @@ class World:
         """One look at the directive; True if the worker did something."""
         if not worker.alive:
             return False
-        who = {"job": worker.job, "epoch": worker.epoch, "node": worker.node}
+        who: dict[str, Any] = {"job": worker.job, "epoch": worker.epoch, "node": worker.node}
         if worker.n == 0:
             self.send(
                 worker,
@@ -218,7 +219,7 @@ class World:
         if order.action == "run" and worker.running < order.generation:
             assert worker.running == 0 or worker.stopped >= worker.running
             worker.running = order.generation
-            gang = {**who, "generation": order.generation}
+            gang: dict[str, Any] = {**who, "generation": order.generation}
             started = RanksStarted(**gang, n=self.number(worker))
             ready = RanksReady(**gang, n=self.number(worker), resumed_step=0)
             self.send(worker, started, ready)
@@ -244,7 +245,7 @@ class World:
     def fail(self, job: JobId, failure: Failure = KILLED, *, step: int = 0) -> None:
         """A rank on the job's first node fails."""
         worker = self.of(job)[0]
-        gang = {
+        gang: dict[str, Any] = {
             "job": job,
             "epoch": worker.epoch,
             "node": worker.node,
@@ -257,7 +258,7 @@ class World:
     def finish(self, job: JobId) -> None:
         """Every rank of the job ends well."""
         for worker in self.of(job):
-            gang = {"job": job, "epoch": worker.epoch, "node": worker.node}
+            gang: dict[str, Any] = {"job": job, "epoch": worker.epoch, "node": worker.node}
             finished = RanksFinished(**gang, generation=worker.running, n=self.number(worker))
             worker.stopped, worker.running = worker.running, 0
             self.send(worker, finished)

@@ -188,8 +188,8 @@ def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns:
             if attempt.phase is Phase.LAUNCHING:
                 attempt.phase = Phase.PENDING
         case LaunchRefused():
-            for node, each in attempt.members.items():
-                attempts.leave(state, job, node, each)
+            for each in attempt.members.values():
+                each.gone = True
             failure = Failure(code=FailureCode.START_FAILED, message=event.message)
             _failed(state, job, attempt, failure, at_ns)
             attempts.finish_if_stopped(state, job, attempt, at_ns)
@@ -291,7 +291,7 @@ def _ranks_stopped(
 ) -> None:
     member.stopped = max(member.stopped, event.generation)
     if attempt.phase is Phase.STOPPING and event.generation == attempt.generation:
-        attempts.leave(state, job, event.node, member)
+        member.gone = True
         attempts.finish_if_stopped(state, job, attempt, at_ns)
     elif attempt.phase is Phase.RECOVERING and all(
         other.stopped >= attempt.generation - 1 for other in attempt.members.values()
@@ -304,7 +304,7 @@ def _finished(state: State, job: Job, attempt: Attempt, event: RanksFinished, at
         attempts.end_attempt(state, job, attempt, at_ns)
         attempts.end_job(state, job, JobState.SUCCEEDED, "every rank ended well", at_ns)
     elif attempt.phase is Phase.STOPPING:
-        attempts.leave(state, job, event.node, attempt.members[event.node])
+        attempt.members[event.node].gone = True
         attempts.finish_if_stopped(state, job, attempt, at_ns)
 
 
@@ -314,7 +314,7 @@ def _worker_stopped(
     member = attempt.members.get(event.node)
     if member is None or member.gone:
         return
-    attempts.leave(state, job, event.node, member)
+    member.gone = True
     if attempt.phase is Phase.STOPPING:
         attempts.finish_if_stopped(state, job, attempt, at_ns)
     elif not member.finished:

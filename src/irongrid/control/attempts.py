@@ -1,10 +1,9 @@
 """How attempts and jobs end, and how capacity comes back: shared moves of `apply`."""
 
 from irongrid.control.account import Bucket
-from irongrid.control.state import KEPT_ATTEMPTS, Attempt, Job, Member, Phase, State
+from irongrid.control.state import KEPT_ATTEMPTS, Attempt, Job, Phase, State
 from irongrid.domain.decision import Outcome, WaitCode
 from irongrid.domain.device import Placement
-from irongrid.domain.ids import NodeId
 from irongrid.domain.job import JobState
 
 
@@ -25,13 +24,6 @@ def holds(state: State, job: Job, placement: Placement) -> bool:
         ):
             return False
     return True
-
-
-def leave(state: State, job: Job, node: NodeId, member: Member) -> None:
-    """A node runs nothing of the attempt any more: its devices are free."""
-    if not member.gone:
-        member.gone = True
-        state.release(job, node)
 
 
 def finish_if_stopped(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
@@ -57,9 +49,14 @@ def finish_if_stopped(state: State, job: Job, attempt: Attempt, at_ns: int) -> N
 
 
 def end_attempt(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
-    """Nothing of the attempt runs: free what it still holds and put it to the past ones."""
-    for node, member in attempt.members.items():
-        leave(state, job, node, member)
+    """Nothing of the attempt runs: free what it holds, all at once, and put it to the past ones.
+
+    Devices come back together, so that a job which must start again stands in the queue before
+    anyone could take a part of its place.
+    """
+    for member in attempt.members.values():
+        member.gone = True
+    state.release(job, attempt.placement)
     attempt.phase = Phase.ENDED
     attempt.ended_at_ns = at_ns
     attempt.version += 1

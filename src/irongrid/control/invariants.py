@@ -49,7 +49,7 @@ def _devices(state: State) -> list[str]:
     for job in (state.jobs[job] for job in state.active):
         assert job.attempt is not None
         for share in job.attempt.placement.shares:
-            if job.attempt.members[share.node].gone or share.node not in held:
+            if share.node not in held:
                 continue
             held[share.node].update(share.devices)
             cpus[share.node] += len(share.devices) * job.spec.resources.cpus

@@ -189,20 +189,17 @@ class State:
         for job_id in self.active:
             job = self.jobs[job_id]
             assert job.attempt is not None
-            for member in job.attempt.placement.shares:
-                if not job.attempt.members[member.node].gone:
-                    self._move(member.node, member.devices, job.spec.resources, -1)
+            self.take(job, job.attempt.placement)
 
     def take(self, job: Job, placement: Placement) -> None:
         """Allocate a placement."""
         for share in placement.shares:
             self._move(share.node, share.devices, job.spec.resources, -1)
 
-    def release(self, job: Job, node: NodeId) -> None:
-        """Free what an attempt holds on one node."""
-        assert job.attempt is not None
-        share = job.attempt.placement.share_of(node)
-        self._move(node, share.devices, job.spec.resources, +1)
+    def release(self, job: Job, placement: Placement) -> None:
+        """Free a placement."""
+        for share in placement.shares:
+            self._move(share.node, share.devices, job.spec.resources, +1)
 
     def _move(self, node: NodeId, devices: tuple[int, ...], per: Resources, sign: int) -> None:
         free, known = self.free.get(node), self.nodes.get(node)
