@@ -7,6 +7,9 @@ import re
 
 NS_PER_S = 1_000_000_000
 
+# No size or duration is longer; what is, is not worth a regular expression's time.
+_LONGEST = 40
+
 _BYTES = {
     "": 1, "b": 1,
     "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
@@ -23,9 +26,9 @@ def parse_bytes(text: str) -> int:
     Raises:
         ValueError: the text is no quantity, or its unit is unknown.
     """
-    match = _QUANTITY.fullmatch(text[:64])
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None or match[2].lower() not in _BYTES:
-        raise ValueError(f"{text[:64]!r} is not a size such as 4GiB, 500MB or 1024")
+        raise ValueError(f"{text[:_LONGEST]!r} is not a size such as 4GiB, 500MB or 1024")
     return round(float(match[1]) * _BYTES[match[2].lower()])
 
 
@@ -35,12 +38,12 @@ def parse_duration_s(text: str) -> float:
     Raises:
         ValueError: the text is no duration, or its unit is unknown.
     """
-    text = text[:64].strip()
+    shown, text = text[:_LONGEST], text.strip() if len(text) <= _LONGEST else ""
     bare = _QUANTITY.fullmatch(text)
     if bare is not None and bare[2] in _SECONDS:
         return float(bare[1]) * _SECONDS[bare[2]]
     if _DURATION.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a duration such as 90s, 12h or 1h30m")
+        raise ValueError(f"{shown!r} is not a duration such as 90s, 12h or 1h30m")
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)", text)
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
