@@ -1,0 +1,1 @@
+"""One file per engine: what starts workers on a kind of cluster."""

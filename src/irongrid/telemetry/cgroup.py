@@ -1,0 +1,234 @@
+"""Hard limits and honest figures for one rank: control groups, version 1 or 2, whichever is there.
+
+A machine may offer both versions, one controller in each. We nest below the group that we are in,
+so that limits set on us from outside keep holding.
+
+Sources: Linux kernel documentation, admin-guide/cgroup-v1/memory.rst, scheduler/sched-bwc.rst and
+admin-guide/cgroup-v2.rst.
+"""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PERIOD_US = 100_000
+_MIN_QUOTA_US = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One resource that the kernel can limit, and the folder below which we may do so."""
+
+    name: str
+    version: int
+    base: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a group may use; 0 sets no limit."""
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The controllers that these limits need."""
+        named = (("memory", self.memory_bytes), ("cpu", self.cpus))
+        return tuple(name for name, limit in named if limit)
+
+
+def own_folders(proc: Path = Path("/proc/self")) -> dict[str, tuple[int, Path]]:
+    """Where this process stands: (version, folder) by controller."""
+    paths: dict[str, str] = {}
+    for line in (proc / "cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        paths.update(dict.fromkeys(names.split(","), path))
+    found: dict[str, tuple[int, Path]] = {}
+    for line in (proc / "mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        root, mount = before.split()[3:5]
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup":
+            for name in set(options.split(",")) & {"memory", "cpu"}:
+                found[name] = (1, _inside(mount, root, paths.get(name, "/")))
+        elif kind == "cgroup2":
+            folder = _inside(mount, root, paths.get("", "/"))
+            for name in _words(folder / "cgroup.controllers") & {"memory", "cpu"}:
+                found.setdefault(name, (2, folder))
+    return found
+
+
+def usable(wanted: Sequence[str]) -> tuple[Controller, ...]:
+    """Those of the wanted controllers below which this process can make groups."""
+    folders = own_folders()
+    found = []
+    for name in wanted:
+        version, folder = folders.get(name, (0, Path("/")))
+        bases = [folder] if version == 1 else [folder, folder.parent] if version == 2 else []
+        for base in bases:
+            controller = Controller(name, version, base)
+            if _works(controller, own=base == folder):
+                found.append(controller)
+                break
+    return tuple(found)
+
+
+class Group:
+    """The control groups of one rank: one folder per controller."""
+
+    def __init__(self, controllers: Sequence[Controller], name: str) -> None:
+        self._folders = {each: each.base / name for each in controllers}
+
+    @property
+    def procs_files(self) -> tuple[str, ...]:
+        """Files into which a process writes `0` to join."""
+        return tuple(str(folder / "cgroup.procs") for folder in self._folders.values())
+
+    def create(self, limits: Limits) -> None:
+        """Make the group with its limits.
+
+        Raises:
+            OSError: the kernel does not allow it.
+        """
+        for controller, folder in self._folders.items():
+            folder.mkdir(exist_ok=True)
+            for file, value in _settings(controller, limits):
+                if (folder / file).exists():
+                    (folder / file).write_text(value)
+
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that the group has used; None where the kernel does not say."""
+        for folder in self._of("memory"):
+            for file in ("memory.max_usage_in_bytes", "memory.peak"):
+                if (folder / file).exists():
+                    return int((folder / file).read_text())
+        return None
+
+    def oom_kills(self) -> int:
+        """How many processes of the group the kernel has killed for want of memory."""
+        for folder in self._of("memory"):
+            for file in ("memory.oom_control", "memory.events"):
+                if (folder / file).exists():
+                    return _entry(folder / file, "oom_kill")
+        return 0
+
+    def remove(self) -> None:
+        """Take the group away. It must hold no process; one that is still dying keeps it."""
+        for folder in self._folders.values():
+            remove_folder(folder)
+
+    def _of(self, name: str) -> Iterator[Path]:
+        return (folder for each, folder in self._folders.items() if each.name == name)
+
+
+def kill_folder(folder: Path) -> set[int]:
+    """Kill every process in a group; returns those that were there."""
+    try:
+        pids = {int(pid) for pid in (folder / "cgroup.procs").read_text().split()}
+    except OSError:
+        return set()  # The group has gone.
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return pids
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a group's folder, unless a process is still in it."""
+    try:
+        folder.rmdir()
+    except OSError:
+        # Busy or gone already. A group left behind costs nothing and is empty in a moment.
+        return
+
+
+def cpu_quota() -> float | None:
+    """CPU cores that our own groups allow, the tightest of them; None is no limit."""
+    version, folder = own_folders().get("cpu", (0, Path("/")))
+    quotas = []
+    for each in _upwards(folder) if version else ():
+        if version == 1:
+            words = [_text(each / "cpu.cfs_quota_us"), _text(each / "cpu.cfs_period_us")]
+        else:
+            words = _text(each / "cpu.max").split()
+        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal():
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def memory_limit_bytes() -> int | None:
+    """Memory that our own groups allow, the tightest of them; None is no limit."""
+    version, folder = own_folders().get("memory", (0, Path("/")))
+    file = "memory.limit_in_bytes" if version == 1 else "memory.max"
+    words = [_text(each / file) for each in _upwards(folder)] if version else []
+    return min((int(word) for word in words if word.isdecimal()), default=None)
+
+
+def _settings(controller: Controller, limits: Limits) -> tuple[tuple[str, str], ...]:
+    """Files and values, in the order in which the kernel takes them."""
+    if controller.name == "memory":
+        size = str(limits.memory_bytes)
+        if controller.version == 1:
+            return ("memory.limit_in_bytes", size), ("memory.memsw.limit_in_bytes", size)
+        # A rank that has lost one of its processes is of no use: let the kernel end all of them.
+        return ("memory.max", size), ("memory.swap.max", "0"), ("memory.oom.group", "1")
+    quota_us = max(_MIN_QUOTA_US, round(limits.cpus * _PERIOD_US))
+    if controller.version == 1:
+        return ("cpu.cfs_period_us", str(_PERIOD_US)), ("cpu.cfs_quota_us", str(quota_us))
+    return (("cpu.max", f"{quota_us} {_PERIOD_US}"),)
+
+
+def _works(controller: Controller, *, own: bool) -> bool:
+    """Whether a group with this controller can be made; the sure way to know is to make one."""
+    probe = controller.base / f"irongrid-probe-{os.getpid()}-{controller.name}"
+    try:
+        if controller.version == 2:
+            enabled = controller.base / "cgroup.subtree_control"
+            if controller.name not in _words(enabled):
+                if not own:
+                    return False
+                enabled.write_text(f"+{controller.name}")
+        probe.mkdir()
+        writable = os.access(probe / "cgroup.procs", os.W_OK)
+        probe.rmdir()
+    except OSError:
+        return False
+    return writable
+
+
+def _inside(mount: str, root: str, path: str) -> Path:
+    """The folder of a group, seen through a mount that may show only a part of the tree."""
+    if root != "/" and (path == root or path.startswith(root + "/")):
+        path = path[len(root) :]
+    folder = Path(mount) / path.lstrip("/")
+    return folder if folder.is_dir() else Path(mount)
+
+
+def _upwards(folder: Path) -> Iterator[Path]:
+    while (folder / "cgroup.procs").exists():
+        yield folder
+        folder = folder.parent
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _words(path: Path) -> set[str]:
+    return set(_text(path).split())
+
+
+def _entry(path: Path, key: str) -> int:
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0
