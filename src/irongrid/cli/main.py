@@ -309,10 +309,10 @@ def run(argv: Sequence[str]) -> int:
         return _say(explain_usage(error), as_json=as_json)
     except IrongridError as error:
         return _say(shown(error), as_json=as_json)
-    except BrokenPipeError:
-        # The reader has seen enough (`irongrid ps | head`); nothing may be flushed to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):
+            return 0  # the reader has seen enough, as in `irongrid ps | head`
+        raise
     except Exception as error:
         from irongrid.cli.crash import record
 

@@ -16,7 +16,7 @@ from irongrid.units import format_duration
 if TYPE_CHECKING:
     from rich.table import Table
 
-PAGE = 200
+PAGE = 500
 _STYLE = {
     "running": "green",
     "starting": "cyan",
@@ -30,7 +30,7 @@ _STYLE = {
 def ps(home: Home, *, everything: bool, state: str, limit: int, as_json: bool) -> int:
     """Print active jobs, or those asked for."""
     screen = Screen(as_json=as_json)
-    states = _states(everything=everything, state=state)
+    states = states_of(everything=everything, state=state)
     with Client.from_home(home) as client:
         page = gather(client, states, limit)
     if as_json:
@@ -49,30 +49,18 @@ def ps(home: Home, *, everything: bool, state: str, limit: int, as_json: bool) -
 def gather(client: Client, states: tuple[str, ...], limit: int) -> JobPage:
     """The newest jobs of some states; no state is every state."""
     rows: list[JobRow] = []
-    for state in states or ("",):
-        of_state, page = _newest(client, state, limit)
-        rows += of_state
-    rows.sort(key=lambda row: row.job_id, reverse=True)
-    whole_pages = len(states) <= 1 and len(rows) <= limit
-    return JobPage(
-        jobs=tuple(rows[:limit]),
-        next_cursor=page.next_cursor if whole_pages else "",
-        counts=page.counts,
-    )
-
-
-def _newest(client: Client, state: str, limit: int) -> tuple[list[JobRow], JobPage]:
-    rows: list[JobRow] = []
     cursor = ""
     while True:
-        page = client.jobs(state=state, limit=min(PAGE, limit - len(rows)), cursor=cursor)
+        page = client.jobs(
+            state=",".join(states), limit=min(PAGE, limit - len(rows)), cursor=cursor
+        )
         rows += page.jobs
         cursor = page.next_cursor
         if not cursor or not page.jobs or len(rows) >= limit:
-            return rows, page
+            return JobPage(jobs=tuple(rows), next_cursor=cursor, counts=page.counts)
 
 
-def _states(*, everything: bool, state: str) -> tuple[str, ...]:
+def states_of(*, everything: bool, state: str) -> tuple[str, ...]:
     if state:
         known = [member.value for member in JobState]
         if state not in known:

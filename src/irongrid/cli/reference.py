@@ -9,6 +9,7 @@ from irongrid.client.api import Client
 
 # Names and fragments are looked up among the newest jobs, so that a long history stays quick.
 NEWEST_JOBS = 2000
+PAGE = 500
 _FULL = re.compile(r"j[0-9a-hjkmnp-tv-z]{6}")
 _SHORT = re.compile(r"[0-9a-hjkmnp-tv-z]{1,6}")
 _CANDIDATES_SHOWN = 5
@@ -71,7 +72,7 @@ def choose(reference: str, jobs: Iterable[Named]) -> str:
 def _newest(client: Client) -> Iterable[Named]:
     seen, cursor = 0, ""
     while seen < NEWEST_JOBS:
-        page = client.jobs(limit=200, cursor=cursor)
+        page = client.jobs(limit=PAGE, cursor=cursor)
         for row in page.jobs:
             yield Named(row.job_id, row.name)
         seen += len(page.jobs)

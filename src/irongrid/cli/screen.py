@@ -41,13 +41,14 @@ class Screen:
     def raw(self, text: str) -> None:
         """Text of others, such as a job's output: as it is, to where the answer goes."""
         stream = sys.stderr if self.as_json else sys.stdout
-        stream.write(text)
         stream.flush()
+        stream.buffer.write(text.encode(errors="surrogatepass"))
+        stream.buffer.flush()
 
     def answer(self, value: dict[str, Any]) -> None:
         """The object of --json. Call it once, last."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(value) + "\n")
             sys.stdout.flush()
 
 

@@ -18,6 +18,7 @@ import httpx2
 from irongrid.client.answers import raise_for_answer, read
 from irongrid.client.home import START_ONE, Home
 from irongrid.domain.codec import to_json
+from irongrid.domain.ids import split_attempt_id
 from irongrid.domain.job import JobState
 from irongrid.domain.messages import (
     EventPage,
@@ -43,6 +44,7 @@ ANSWER_S = 30.0
 # A stream is never silent for longer: the server sends a comment line at least every 15 s.
 STREAM_SILENCE_S = 60.0
 PATIENCE_S = 60.0
+NEXT_ATTEMPT_S = 0.5
 
 
 def _quietly(lost: Unreachable) -> None:
@@ -159,18 +161,16 @@ class Client:
         Raises:
             Unreachable: the server stayed away for longer than `patience_s`.
         """
-        final = False
 
         def connect() -> Iterator[JobDetail]:
-            nonlocal final
-            while not final:
+            while True:
                 detail = self.job(job)
-                final = JobState(detail.row.state).final
                 yield detail
-                if not final:
-                    time.sleep(every_s)
+                if JobState(detail.row.state).final:
+                    return
+                time.sleep(every_s)
 
-        return self._again_and_again(connect, lambda: final, on_lost)
+        return self._again_and_again(connect, on_lost)
 
     def why(self, job: str) -> Reason:
         """Why the job is where it is."""
@@ -228,8 +228,9 @@ class Client:
                 if row.seq > seen:
                     seen = row.seq
                     yield row
+            raise self._closed()
 
-        return self._again_and_again(connect, lambda: False, on_lost)
+        return self._again_and_again(connect, on_lost)
 
     def log(
         self,
@@ -259,24 +260,39 @@ class Client:
         offset: int = 0,
         on_lost: OnLost = _quietly,
     ) -> Iterator[LogChunk]:
-        """One rank's output as it is written, until the job is final."""
-        position = offset
-        of_attempt = attempt
+        """One rank's output as it is written, until the job is final.
+
+        Without an `attempt` it goes on through later attempts; a chunk says which one it is of.
+
+        Raises:
+            Unreachable: the server stayed away for longer than `patience_s`.
+        """
+        # The server goes on to later attempts by itself, while the connection lasts. A new
+        # connection has to name the attempt, or the offset could be applied to a newer one.
+        epoch, position, ended = attempt or 0, offset, False
 
         def connect() -> Iterator[LogChunk]:
-            nonlocal position, of_attempt
-            query: Query = {"rank": rank, "offset": position}
-            if of_attempt is not None:
-                query["attempt"] = of_attempt
-            for data in self._stream(f"/v1/jobs/{job}/logs/stream", query):
-                chunk = read(LogChunk, data)
-                position = chunk.next_offset
-                yield chunk
+            nonlocal epoch, position, ended
+            while True:
+                query: Query = {"rank": rank, "offset": position, "attempt": epoch}
+                for data in self._stream(f"/v1/jobs/{job}/logs/stream", query):
+                    chunk = read(LogChunk, data)
+                    epoch = split_attempt_id(chunk.attempt)[1]
+                    position, ended = chunk.next_offset, chunk.ended
+                    yield chunk
+                if ended and attempt is not None:
+                    return
+                row = self.job(job).row
+                if ended and row.epoch > epoch:
+                    epoch, position, ended = epoch + 1, 0, False
+                elif JobState(row.state).final:
+                    return
+                elif ended:
+                    time.sleep(NEXT_ATTEMPT_S)
+                else:
+                    raise self._closed()
 
-        def over() -> bool:
-            return JobState(self.job(job).row.state).final
-
-        return self._again_and_again(connect, over, on_lost)
+        return self._again_and_again(connect, on_lost)
 
     # ---- the wire -----------------------------------------------------------------------------
 
@@ -315,19 +331,18 @@ class Client:
                 if message.data:
                     yield message.json()
 
-    def _again_and_again(
-        self, connect: Callable[[], Iterator[T]], over: Callable[[], bool], on_lost: OnLost
-    ) -> Iterator[T]:
-        """Items of one stream over as many connections as it takes, until `over`."""
+    def _closed(self) -> Unreachable:
+        return Unreachable(self.address, "the server closed the stream", START_ONE)
+
+    def _again_and_again(self, connect: Callable[[], Iterator[T]], on_lost: OnLost) -> Iterator[T]:
+        """Items of one stream over as many connections as it takes, until one ends in order."""
         lost_at, pause_s = 0.0, 0.0
         while True:
             try:
                 for item in connect():
                     lost_at = 0.0
                     yield item
-                if over():
-                    return
-                raise Unreachable(self.address, "the server closed the stream", START_ONE)
+                return
             except Unreachable as lost:
                 now = time.monotonic()
                 if not lost_at:

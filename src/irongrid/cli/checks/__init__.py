@@ -1,0 +1,1 @@
+"""What `irongrid doctor` looks at."""
