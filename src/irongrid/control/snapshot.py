@@ -86,13 +86,13 @@ def load(parts: Iterable[str]) -> State:
     for part in rows:
         for row in json.loads(part):
             if "new_spec" in row:
-                specs.append(decode_spec(row.pop("new_spec"), "spec"))
+                specs.append(decode_spec(row.pop("new_spec")))
                 row["spec"] = specs[-1]
             else:
                 row["spec"] = specs[row["spec"]]
-            job: Job = decode_job(row, "job")
+            job: Job = decode_job(row)
             state.jobs[job.id] = job
-    _index(state, tuple(decoder(Node)(node, "node") for node in header["nodes"]))
+    _index(state, tuple(decoder(Node)(node) for node in header["nodes"]))
     return state
 
 

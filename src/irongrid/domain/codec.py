@@ -4,7 +4,8 @@ Used for the log, the wire between server and workers, and state hashes. An unkn
 field or a value of another type is an error that names its path; nothing is converted silently.
 Unions of dataclasses are told apart by the class variable `kind`.
 
-Decoders are built once per type and cached, as a restart decodes every live job.
+Decoders are built once per type and cached, and an error's path is put together only when there is
+one: a restart decodes every job.
 """
 
 import json
@@ -18,7 +19,8 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from irongrid.errors import CodecError
 
 T = TypeVar("T")
-Decoder = Callable[[Any, str], Any]
+Decoder = Callable[[Any], Any]
+_ATOMS = frozenset({str, int, float, bool, types.NoneType})
 
 
 def canonical(value: Any) -> str:
@@ -28,16 +30,18 @@ def canonical(value: Any) -> str:
 
 def to_json(value: Any) -> Any:
     """A JSON value (dict, list, str, int, float, bool, None) for a domain value."""
-    if value is None or isinstance(value, str | int | float):
+    cls: Any = type(value)
+    if cls in _ATOMS:
         return value
-    if isinstance(value, tuple | list):
+    if cls is tuple or cls is list:
         return [to_json(item) for item in value]
+    if isinstance(value, StrEnum):
+        return value.value
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    cls: Any = type(value)
-    out = {name: to_json(getattr(value, name)) for name in _field_names(cls)}
-    kind = getattr(cls, "kind", None)
-    if isinstance(kind, str):
+    names, kind = _form(cls)
+    out = {name: to_json(getattr(value, name)) for name in names}
+    if kind is not None:
         out["kind"] = kind
     return out
 
@@ -48,12 +52,14 @@ def from_json(target: type[T], value: Any) -> T:
     Raises:
         CodecError: with the path of the first part that does not fit.
     """
-    return cast(T, decoder(cast(Any, target))(value, ""))
+    return cast(T, decoder(cast(Any, target))(value))
 
 
 @cache
-def _field_names(cls: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
+def _form(cls: Any) -> tuple[tuple[str, ...], str | None]:
+    """A dataclass's field names, and its `kind` if it is a member of unions."""
+    kind = getattr(cls, "kind", None)
+    return tuple(field.name for field in fields(cls)), kind if isinstance(kind, str) else None
 
 
 @cache
@@ -79,17 +85,23 @@ def decoder(target: Any) -> Decoder:
     raise TypeError(f"no JSON form for {target!r}")
 
 
-def _as_it_is(value: Any, path: str) -> Any:
+def _within(part: str, error: CodecError) -> CodecError:
+    """The same error, seen from one level further out."""
+    joint = "." if error.path and error.path[0] != "[" else ""
+    return CodecError(f"{part}{joint}{error.path}", error.problem)
+
+
+def _as_it_is(value: Any) -> Any:
     return value
 
 
 def _plain(target: type) -> Decoder:
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         if type(value) is target:
             return value
         if target is float and type(value) is int:
             return float(value)
-        raise CodecError(path, f"expected {target.__name__}, got {type(value).__name__}")
+        raise CodecError("", f"expected {target.__name__}, got {type(value).__name__}")
 
     return decode
 
@@ -97,29 +109,41 @@ def _plain(target: type) -> Decoder:
 def _enum(target: type[StrEnum]) -> Decoder:
     members = {member.value: member for member in target}
 
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         member = members.get(value) if isinstance(value, str) else None
         if member is None:
-            raise CodecError(path, f"expected one of {', '.join(members)}")
+            raise CodecError("", f"expected one of {', '.join(members)}")
         return member
 
     return decode
 
 
 def _sequence(item: Decoder, build: Callable[[list[Any]], Any]) -> Decoder:
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         if not isinstance(value, list | tuple):
-            raise CodecError(path, f"expected a list, got {type(value).__name__}")
-        return build([item(part, f"{path}[{index}]") for index, part in enumerate(value)])
+            raise CodecError("", f"expected a list, got {type(value).__name__}")
+        out: list[Any] = []
+        try:
+            for part in value:
+                out.append(item(part))
+        except CodecError as error:
+            raise _within(f"[{len(out)}]", error) from None
+        return build(out)
 
     return decode
 
 
 def _mapping(item: Decoder) -> Decoder:
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise CodecError(path, f"expected an object, got {type(value).__name__}")
-        return {key: item(part, f"{path}.{key}") for key, part in value.items()}
+            raise CodecError("", f"expected an object, got {type(value).__name__}")
+        out = {}
+        for key, part in value.items():
+            try:
+                out[key] = item(part)
+            except CodecError as error:
+                raise _within(str(key), error) from None
+        return out
 
     return decode
 
@@ -133,48 +157,53 @@ def _union(members: tuple[Any, ...]) -> Decoder:
             by_kind[member.kind] = decoder(member)
     only = decoder(rest[0]) if len(rest) == 1 else None
 
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         if value is None and optional:
             return None
         if only is not None:
-            return only(value, path)
+            return only(value)
+        if type(value) in classes:
+            return value
         kind = value.get("kind") if isinstance(value, dict) else None
         chosen = by_kind.get(kind) if isinstance(kind, str) else None
         if chosen is None:
-            raise CodecError(path, f"expected an object whose kind is one of {', '.join(by_kind)}")
-        return chosen(value, path)
+            raise CodecError("", f"expected an object whose kind is one of {', '.join(by_kind)}")
+        return chosen(value)
 
+    classes = frozenset(rest)
     return decode
 
 
 def _dataclass(target: type) -> Decoder:
     hints = get_type_hints(target)
-    parts = [
-        (
-            field.name,
-            decoder(hints[field.name]),
-            field.default is MISSING and field.default_factory is MISSING,
-        )
+    parts = {field.name: decoder(hints[field.name]) for field in fields(target)}
+    required = {
+        field.name
         for field in fields(target)
-    ]
-    names = {name for name, _, _ in parts}
-    if isinstance(getattr(target, "kind", None), str):
-        names.add("kind")
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    names, kind = _form(target)
+    known_names = frozenset((*names, "kind")) if kind is not None else frozenset(names)
 
-    def decode(value: Any, path: str) -> Any:
+    def decode(value: Any) -> Any:
         if type(value) is target:
             return value
         if not isinstance(value, dict):
-            raise CodecError(path, f"expected an object, got {type(value).__name__}")
-        if not names.issuperset(value):
-            unknown = ", ".join(sorted(set(value) - names))
-            raise CodecError(path, f"unknown field {unknown}")
-        known = {}
-        for name, decode_field, required in parts:
-            if name in value:
-                known[name] = decode_field(value[name], f"{path}.{name}" if path else name)
-            elif required:
-                raise CodecError(path, f"field {name} is missing")
-        return target(**known)
+            raise CodecError("", f"expected an object, got {type(value).__name__}")
+        if not known_names.issuperset(value):
+            unknown = ", ".join(sorted(set(value) - known_names))
+            raise CodecError("", f"unknown field {unknown}")
+        if not required.issubset(value):
+            missing = next(name for name in names if name in required and name not in value)
+            raise CodecError("", f"field {missing} is missing")
+        out = {}
+        name = ""
+        try:
+            for name, part in value.items():
+                if name in parts:
+                    out[name] = parts[name](part)
+        except CodecError as error:
+            raise _within(name, error) from None
+        return target(**out)
 
     return decode

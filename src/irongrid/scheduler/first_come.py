@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from irongrid.domain.decision import Start, Wait, WaitCode
 from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId, NodeId
+from irongrid.domain.job import Resources
 from irongrid.scheduler.capacity import (
     Room,
     free_room,
@@ -46,8 +47,15 @@ def decide(view: ClusterView) -> tuple[Start | Wait, ...]:
     """Starts, and changed reasons to wait, in queue order."""
     actions: list[Start | Wait] = []
     reservation: Reservation | None = None
+    # Long queues hold many jobs with the same needs; between two starts the answer is the same.
+    short_of: dict[Resources, WaitCode | None] = {}
     for job in view.waiting:
-        code = blocking_code(view, job)
+        if job.not_before_ns > view.now_ns:
+            code: WaitCode | None = WaitCode.BACKOFF
+        else:
+            if job.resources not in short_of:
+                short_of[job.resources] = _short_of(view, job.resources)
+            code = short_of[job.resources]
         if code is None:
             choice = _choose(view, job, reservation)
             if choice is not None:
@@ -55,6 +63,7 @@ def decide(view: ClusterView) -> tuple[Start | Wait, ...]:
                 reason = _start_reason(job, placement, reservation)
                 actions.append(Start(job=job.job, placement=placement, reason=reason))
                 view, reservation = _started(view, job, placement), after
+                short_of.clear()
                 continue
             code = WaitCode.BEHIND
         if code is not job.code:
@@ -68,15 +77,19 @@ def blocking_code(view: ClusterView, job: WaitingView) -> WaitCode | None:
     """What keeps a job from starting if it were first in the queue; None if nothing does."""
     if job.not_before_ns > view.now_ns:
         return WaitCode.BACKOFF
+    return _short_of(view, job.resources)
+
+
+def _short_of(view: ClusterView, need: Resources) -> WaitCode | None:
     nodes, room = view.nodes, free_room(view.nodes)
-    wanted = job.resources.sizes[0]
-    if largest_gang(nodes, room, job.resources) >= wanted:
+    wanted = need.sizes[0]
+    if largest_gang(nodes, room, need) >= wanted:
         return None
-    if largest_gang(nodes, whole_room(nodes), job.resources) < wanted:
+    if largest_gang(nodes, whole_room(nodes), need) < wanted:
         return WaitCode.NEVER_FITS
-    if largest_gang(nodes, room, replace(job.resources, cpus=0.0, memory_bytes=0)) < wanted:
+    if largest_gang(nodes, room, replace(need, cpus=0.0, memory_bytes=0)) < wanted:
         return WaitCode.NO_FREE_DEVICES
-    if largest_gang(nodes, room, replace(job.resources, memory_bytes=0)) < wanted:
+    if largest_gang(nodes, room, replace(need, memory_bytes=0)) < wanted:
         return WaitCode.CPUS
     return WaitCode.MEMORY
 
