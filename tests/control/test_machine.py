@@ -1,11 +1,17 @@
 """Random lives of the control plane: against a short reference model, and under message chaos."""
 
 import contextlib
-import os
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.control.world import KILLED, USER_ERROR, World, node, spec
 
 from irongrid.control import requests, snapshot
@@ -14,14 +20,13 @@ from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.errors import Conflict
 
-# `make test-slow` sets this for the long run.
-EXAMPLES = int(os.environ.get("IRONGRID_MACHINE_EXAMPLES", "60"))
-LIMITS = settings(
-    max_examples=EXAMPLES,
+QUICK = settings(
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+LONG = settings(QUICK, max_examples=1500)
 TOTAL = 6
 
 
@@ -242,6 +247,12 @@ class UnderChaos(RuleBasedStateMachine):
 
 
 TestAgainstTheReference = AgainstTheReference.TestCase
-TestAgainstTheReference.settings = LIMITS
+TestAgainstTheReference.settings = QUICK
 TestUnderChaos = UnderChaos.TestCase
-TestUnderChaos.settings = LIMITS
+TestUnderChaos.settings = QUICK
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [AgainstTheReference, UnderChaos])
+def test_long_lives(machine: type[RuleBasedStateMachine]) -> None:
+    run_state_machine_as_test(machine, settings=LONG)
