@@ -14,12 +14,19 @@ from irongrid.store import (
     bounded_lines,
     export_ndjson,
     import_ndjson,
+    ndjson,
     open_reader,
     open_store,
 )
 from irongrid.store.ndjson import MAX_LINE_CHARS
 
 MakeRecord = Callable[..., Recorded]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several batches from few lines."""
+    monkeypatch.setattr(ndjson, "BATCH", 8)
 
 
 def started(seq: int, server_epoch: int) -> Recorded:
@@ -31,17 +38,17 @@ def test_an_exported_log_imports_into_another_store_unchanged(
     target: str, tmp_path: Path, record: MakeRecord
 ) -> None:
     store = open_store(target, holder="a test")
-    store.append([record(seq) for seq in range(1, 2501)])
+    store.append([record(seq) for seq in range(1, 251)])
     text = "".join(line + "\n" for line in export_ndjson(store))
     store.close()
     copy = open_store(tmp_path / "copy.db", holder="a test")
 
     count = import_ndjson(bounded_lines(io.StringIO(text)), copy)
 
-    assert count == 2500
-    assert [record(seq) for seq in range(1, 2501)] == list(copy.read())
+    assert count == 250
+    assert [record(seq) for seq in range(1, 251)] == list(copy.read())
     assert "".join(line + "\n" for line in export_ndjson(copy)) == text
-    copy.append([record(2501)])
+    copy.append([record(251)])
     copy.close()
 
 
@@ -105,10 +112,10 @@ def test_only_an_empty_store_is_filled(store: EventStore, record: MakeRecord) ->
         (lambda line: "[" * 100_000, "no JSON"),
         (lambda line: "[1]", "expected an object"),
         (lambda line: line.replace('"seq":', '"sequence":'), "expected an object"),
-        (lambda line: line.replace('"seq":1500', '"seq":1501'), "1500 must come next"),
-        (lambda line: line.replace('"seq":1500', '"seq":"1500"'), "seq must be of type int"),
-        (lambda line: line.replace('"seq":1500', '"seq":true'), "seq must be of type int"),
-        (lambda line: line.replace('"at_ns":2500', '"at_ns":1'), "before the line above"),
+        (lambda line: line.replace('"seq":20', '"seq":21'), "20 must come next"),
+        (lambda line: line.replace('"seq":20', '"seq":"20"'), "seq must be of type int"),
+        (lambda line: line.replace('"seq":20', '"seq":true'), "seq must be of type int"),
+        (lambda line: line.replace('"at_ns":1020', '"at_ns":1'), "before the line above"),
         (lambda line: line.replace("job_submitted", "job_teleported"), "unknown event kind"),
         (lambda line: line.replace('"version":1', '"version":9'), "version 9"),
         (lambda line: line.replace('"key":', '"kay":'), "unknown field kay"),
@@ -119,13 +126,13 @@ def test_a_wrong_line_is_named_and_nothing_is_imported(
     sqlite_target: str, record: MakeRecord, change: Callable[[str], str], says: str
 ) -> None:
     store = open_store(sqlite_target, holder="a test")
-    store.append([record(seq) for seq in range(1, 1502)])
+    store.append([record(seq) for seq in range(1, 22)])
     lines = list(export_ndjson(store))
     store.close()
-    lines[1499] = change(lines[1499])
+    lines[19] = change(lines[19])
     empty = open_store(sqlite_target + "2", holder="a test")
 
-    with pytest.raises(StoreError, match=f"line 1500: .*{says}"):
+    with pytest.raises(StoreError, match=f"line 20: .*{says}"):
         import_ndjson(lines, empty)
 
     assert (empty.head_seq(), list(empty.read())) == (0, [])
