@@ -1,0 +1,1 @@
+"""The HTTP API: routes, the gate before them, and their OpenAPI."""
