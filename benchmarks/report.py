@@ -81,9 +81,8 @@ def finish(
         "commit": commit(),
     }
     for name, claim in claims.items():
-        say(
-            f"{'ok  ' if claim['holds'] else 'MISS'} {name}: {claim['value']} (limit {claim['limit']})"
-        )
+        verdict = "ok  " if claim["holds"] else "MISS"
+        say(f"{verdict} {name}: {claim['value']} (limit {claim['limit']})")
     if as_json:
         print(json.dumps(result), flush=True)
     else:
