@@ -15,7 +15,7 @@ from irongrid.store.backend import LOCK_POLL_S, Trouble, describe_holder
 
 # FULL syncs the write-ahead log at each commit: what is acknowledged survives power loss.
 # secure_delete overwrites dropped environments, which may hold secrets, where that costs no I/O.
-PRAGMAS = (
+PRAGMAS: tuple[str, ...] = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
