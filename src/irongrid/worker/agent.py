@@ -1,0 +1,414 @@
+"""The worker's loop: waits for deaths, words and time, asks `Life` what follows, and does it.
+
+One thread, one selector. Deaths arrive through process descriptors, so they are noticed in
+milliseconds and in their order; nothing is polled but time.
+"""
+
+import os
+import queue
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from irongrid.domain.failure import Failure, FailureCode
+from irongrid.domain.job import RunTask
+from irongrid.domain.messages import Beat, LaunchOrder
+from irongrid.session.lines import Hello, Line, PhaseLine, ProgressLine
+from irongrid.telemetry import procfs
+from irongrid.worker.gang import Gang
+from irongrid.worker.hang import BOUND_S, HangWatch
+from irongrid.worker.journal import note
+from irongrid.worker.life import Effect, Exit, Kill, Life, Report, Start, Tell, Terminate
+from irongrid.worker.loop import Loop
+from irongrid.worker.output import Pipe
+from irongrid.worker.ranks import Containment, Rank, failure_of
+from irongrid.worker.report import CutOff, Heard, Link, News
+from irongrid.worker.sessions import Connection, Sessions
+from irongrid.worker.zygote import Zygote
+
+_HOUSEKEEPING_S = 1.0
+_SWEEP_S = 0.01
+_STATUS_S = 5.0
+_LAST_WORDS_S = 30.0
+_PAUSE_S = 5.0
+
+
+class Agent:
+    """Everything of a running worker, wired together."""
+
+    def __init__(
+        self,
+        order: LaunchOrder,
+        gang: Gang,
+        sessions: Sessions,
+        containment: Containment,
+        rendezvous: str,
+        hang_scale: float,
+    ) -> None:
+        self._order = order
+        self._gang = gang
+        self._sessions = sessions
+        self._containment = containment
+        self._rendezvous = rendezvous
+        self._is_run = isinstance(order.spec.task, RunTask)
+        self._life = Life(
+            order.job, order.epoch, order.node, gang.numbers, ready_at_start=self._is_run
+        )
+        self._hang = HangWatch(hang_scale)
+        self._zygote_due_s = time.monotonic() + BOUND_S["import"] * hang_scale
+        self._link = Link(order, self._post)
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._loop = Loop()
+        self._dead: deque[tuple[Rank, float]] = deque()
+        self._waiting_start: Start | None = None
+        self._beat = Beat()
+        self._killing_since_s: float | None = None
+        self._exit: tuple[Exit, float] | None = None
+        self._ended = False
+        self._turned_at_s = time.monotonic()
+
+    def run(self) -> None:
+        """Work until the attempt is over for this worker."""
+        wanted = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        self._loop.on_signals(wanted, self._on_signals)
+        self._loop.on_wake(self._on_news)
+        self._loop.read(self._sessions.listener.fileno(), self._on_session)
+        zygote = self._gang.zygote
+        if zygote is not None:
+            self._loop.read(zygote.socket.fileno(), self._on_zygote)
+            self._loop.read(zygote.stderr_fd, self._on_zygote_stderr)
+        self._link.start()
+        if zygote is None or not self._is_first_node:
+            self._do(self._life.joined(self._rendezvous, self._containment.kind))
+        while not self._ended:
+            self._loop.turn(self._timeout_s())
+            self._housekeeping()
+        self._link.close()
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    def _timeout_s(self) -> float:
+        if self._killing_since_s is not None:
+            return _SWEEP_S
+        due_s = self._life.next_due_s()
+        wait_s = _HOUSEKEEPING_S if due_s is None else due_s - time.monotonic()
+        return min(max(wait_s, 0.0), _HOUSEKEEPING_S)
+
+    def _housekeeping(self) -> None:
+        now_s = time.monotonic()
+        pause_s, self._turned_at_s = now_s - self._turned_at_s, now_s
+        if pause_s > _PAUSE_S:
+            self._hang.excuse(pause_s)
+        self._settle(now_s)
+        self._check_lease(now_s)
+        self._check_silence(now_s)
+        self._do(self._life.tick(now_s))
+        self._check_gone(now_s)
+        self._check_exit(now_s)
+
+    def _check_lease(self, now_s: float) -> None:
+        lease_s = self._order.lease_s
+        if lease_s is not None and now_s - self._link.last_contact_s > lease_s:
+            self._do(self._life.cut_off())
+
+    def _check_silence(self, now_s: float) -> None:
+        zygote = self._gang.zygote
+        if zygote is not None and not zygote.ready and now_s > self._zygote_due_s:
+            self._lose_zygote("is not ready in time")
+        hang = self._hang.check(now_s)
+        if hang is None:
+            return
+        number, state = self._who_stands_still(hang.rank)
+        message = (
+            f"rank {number} hangs in phase {hang.phase}{state}: "
+            f"no word for {hang.silent_s:.1f} s, where {hang.bound_s:.1f} s are allowed"
+        )
+        rank = self._gang.ranks.get(number)
+        failure = Failure(
+            code=FailureCode.HANG,
+            message=message,
+            node=self._order.node,
+            rank=number,
+            phase=hang.phase,
+            stderr_tail=rank.tail.lines() if rank is not None else (),
+        )
+        self._do(self._life.failed(failure, now_s))
+
+    def _who_stands_still(self, suspect: int) -> tuple[int, str]:
+        """A rank that was stopped makes all others wait: then it is the one, and not they."""
+        for number, rank in self._gang.ranks.items():
+            seen = procfs.stat(rank.pid) if rank.pid is not None else None
+            if seen is not None and seen.state in "Tt":
+                return number, " (its process is stopped)"
+        return suspect, ""
+
+    def _check_gone(self, now_s: float) -> None:
+        if self._killing_since_s is None:
+            return
+        if self._gang.sweep():
+            if now_s - self._killing_since_s > _STATUS_S and self._gang.waits_for_zygote:
+                self._lose_zygote("does not answer")
+            return
+        self._killing_since_s = None
+        for rank in self._gang.ranks.values():
+            self._hear_out(rank)
+            for fd in (rank.out.read_fd, rank.err.read_fd, rank.pidfd):
+                self._loop.forget(fd)
+        self._dead.clear()
+        self._gang.release()
+        self._do(self._life.gone(now_s))
+
+    def _check_exit(self, now_s: float) -> None:
+        if self._exit is None:
+            return
+        effect, since_s = self._exit
+        heard = self._link.all_answered() or now_s - since_s > _LAST_WORDS_S
+        self._ended = heard or not effect.facts_matter
+
+    # ---- effects ------------------------------------------------------------------------------
+
+    def _do(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Report(fact):
+                    note(f"fact {fact.n}: {fact.kind}")
+                    self._link.put(fact)
+                case Start():
+                    self._start(effect)
+                case Kill():
+                    self._waiting_start = None
+                    self._hang.begin((), 0.0)
+                    self._gang.kill()
+                    self._killing_since_s = self._killing_since_s or time.monotonic()
+                case Terminate(only_silent):
+                    silent = set(self._gang.numbers) - self._sessions.speaking()
+                    self._gang.terminate(silent if only_silent else None)
+                case Tell(message):
+                    self._sessions.tell(message)
+                case Exit():
+                    self._exit = (effect, time.monotonic())
+
+    def _start(self, effect: Start) -> None:
+        if self._gang.zygote is not None and not self._gang.zygote.ready:
+            self._waiting_start = effect
+            return
+        now_s = time.monotonic()
+        self._sessions.new_generation()
+        self._hang.begin(() if self._is_run else self._gang.numbers, now_s)
+        failure = self._gang.start(effect.generation, effect.rendezvous)
+        for rank in self._gang.ranks.values():
+            rank.phase = "" if self._is_run else "import"
+            self._watch_rank(rank)
+        if failure is not None:
+            self._do(self._life.failed(failure, now_s))
+        elif self._is_run:
+            self._do(self._life.started())
+
+    def _watch_rank(self, rank: Rank) -> None:
+        self._loop.read(rank.out.read_fd, lambda: self._on_output(rank.out))
+        self._loop.read(rank.err.read_fd, lambda: self._on_output(rank.err))
+        if rank.pidfd is not None:
+            self._loop.read(rank.pidfd, lambda: self._on_death(rank))
+
+    # ---- what comes in ------------------------------------------------------------------------
+
+    def _post(self, news: News) -> None:
+        """From the link's threads."""
+        self._news.put(news)
+        self._loop.wake()
+
+    def _on_news(self) -> None:
+        while not self._news.empty():
+            news = self._news.get()
+            match news:
+                case Heard(directive):
+                    note(
+                        f"directive {directive.version}: {directive.action} {directive.generation}"
+                    )
+                    self._do(self._life.directive(directive, time.monotonic()))
+                case CutOff(reason):
+                    note(f"cut off: {reason}")
+                    self._do(self._life.cut_off())
+
+    def _on_output(self, pipe: Pipe) -> None:
+        if not pipe.pump():
+            self._loop.forget(pipe.read_fd)
+
+    def _on_session(self) -> None:
+        for connection in self._sessions.accept():
+            self._watch_session(connection)
+
+    def _watch_session(self, connection: Connection) -> None:
+        self._loop.read(connection.socket.fileno(), lambda: self._on_words(connection))
+
+    def _on_words(self, connection: Connection) -> None:
+        lines, more = connection.read()
+        for line in lines:
+            if isinstance(line, Hello):
+                self._sessions.greeted(connection)
+            elif connection.generation == self._life.generation and connection.rank is not None:
+                self._on_line(connection.rank, line)
+        if not more:
+            self._loop.forget(connection.socket.fileno())
+            self._sessions.drop(connection)
+
+    def _on_line(self, number: int, line: Line) -> None:
+        rank = self._gang.ranks.get(number)
+        if rank is None:
+            return
+        now_s = time.monotonic()
+        if isinstance(line, PhaseLine):
+            rank.phase = line.name
+        elif isinstance(line, ProgressLine):
+            rank.phase = "step"
+        if self._killing_since_s is None:
+            self._hang.note(number, line, now_s)
+        if number == self._gang.numbers[0]:
+            self._show(rank.phase, line)
+        self._do(self._life.line(number, line, now_s))
+
+    def _show(self, phase: str, line: Line) -> None:
+        step, metrics = self._beat.step, self._beat.metrics
+        if isinstance(line, ProgressLine):
+            step, metrics = line.step, line.metrics
+        self._beat = Beat(step=step, phase=phase, metrics=metrics)
+        self._link.beat(self._beat)
+
+    # ---- deaths -------------------------------------------------------------------------------
+
+    def _on_death(self, rank: Rank) -> None:
+        self._loop.forget(rank.pidfd)
+        self._dead.append((rank, time.monotonic()))
+        self._reap()
+        self._on_zygote()
+
+    def _settle(self, now_s: float) -> None:
+        """Draw the consequences of deaths, in their order, as far as it is known how they came."""
+        while self._dead:
+            rank, died_at_s = self._dead[0]
+            if rank.status is None:
+                if now_s - died_at_s > _STATUS_S:
+                    self._lose_zygote("does not say how its ranks end")
+                return
+            self._dead.popleft()
+            self._hear_out(rank)
+            self._hang.forget(rank.number)
+            failure = failure_of(rank, self._order.node, self._containment.limits)
+            if failure is None:
+                self._do(self._life.ended_well(rank.number, now_s))
+            else:
+                note(failure.message)
+                self._do(self._life.failed(failure, now_s))
+
+    def _hear_out(self, rank: Rank) -> None:
+        """Take in what a dead rank has written and said before its end is judged."""
+        self._on_session()
+        for connection in self._sessions.of_rank(rank.number):
+            self._on_words(connection)
+        for pipe in (rank.out, rank.err):
+            pipe.drain()
+
+    def _reap(self) -> None:
+        """Collect every child that has ended: ranks of a command, the zygote, adopted orphans."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            rank = self._gang.by_pid(pid)
+            if rank is not None:
+                rank.ended(status)
+            elif self._gang.zygote is not None and pid in self._gang.zygote.protected:
+                self._lose_zygote(f"has ended: {_how(status)}")
+
+    # ---- the zygote ---------------------------------------------------------------------------
+
+    @property
+    def _is_first_node(self) -> bool:
+        return self._order.placement.shares[0].node == self._order.node
+
+    def _on_zygote(self) -> None:
+        zygote = self._gang.zygote
+        if zygote is None:
+            return
+        messages, more = zygote.read()
+        for message in messages:
+            match message.get("op"):
+                case "ready":
+                    self._zygote_ready(zygote)
+                case "rendezvous":
+                    rendezvous = f"{message['host']}:{message['port']}"
+                    self._do(self._life.joined(rendezvous, self._containment.kind))
+                case "forked":
+                    self._forked(int(message["pid"]), message)
+                case "exited":
+                    rank = self._gang.by_pid(int(message["pid"]))
+                    if rank is not None:
+                        rank.ended(int(message["status"]))
+                    elif int(message["pid"]) == zygote.store_pid:
+                        self._lose_zygote("has lost the store where ranks meet")
+        if not more:
+            self._loop.forget(zygote.socket.fileno())  # Its end itself brings the news why.
+
+    def _zygote_ready(self, zygote: Zygote) -> None:
+        if self._is_first_node:
+            zygote.ask_for_store("127.0.0.1")
+        if self._waiting_start is not None:
+            effect, self._waiting_start = self._waiting_start, None
+            self._start(effect)
+
+    def _forked(self, pid: int, message: dict[str, object]) -> None:
+        self._gang.forked(message)
+        rank = self._gang.by_pid(pid)
+        if rank is None:
+            return
+        if self._killing_since_s is not None:
+            rank.send_signal(signal.SIGKILL)
+        if rank.pidfd is not None:
+            self._loop.read(rank.pidfd, lambda: self._on_death(rank))
+        else:
+            self._dead.append((rank, time.monotonic()))
+        if self._gang.all_exist():
+            self._do(self._life.started())
+
+    def _on_zygote_stderr(self) -> None:
+        zygote = self._gang.zygote
+        if zygote is not None and not zygote.pump_stderr():
+            self._loop.forget(zygote.stderr_fd)
+
+    def _lose_zygote(self, how: str) -> None:
+        zygote = self._gang.zygote
+        if zygote is None:
+            return
+        zygote.pump_stderr()
+        was_ready = zygote.ready
+        what = "the process that ranks are forked from" if was_ready else "the training runtime"
+        failure = Failure(
+            code=FailureCode.WORKER_LOST if was_ready else FailureCode.START_FAILED,
+            message=f"{what} on {self._order.node} {how}",
+            node=self._order.node,
+            phase="" if was_ready else "import",
+            stderr_tail=zygote.tail.lines(),
+        )
+        note(failure.message)
+        self._loop.forget(zygote.socket.fileno())
+        self._loop.forget(zygote.stderr_fd)
+        zygote.close()
+        self._gang.zygote = None
+        self._do(self._life.cannot_go_on(failure, time.monotonic()))
+
+    # ---- signals ------------------------------------------------------------------------------
+
+    def _on_signals(self, numbers: set[int]) -> None:
+        self._reap()
+        if numbers - {signal.SIGCHLD}:
+            note(f"asked to end by {signal.Signals(max(numbers - {signal.SIGCHLD})).name}")
+            self._do(self._life.terminated(time.monotonic()))
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
