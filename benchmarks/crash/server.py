@@ -15,7 +15,7 @@ from irongrid.control.invariants import violations
 from irongrid.control.state import State
 from irongrid.errors import IrongridError
 from irongrid.store import open_reader
-from irongrid.telemetry.procfs import pids_with_environment
+from irongrid.telemetry import procfs
 
 START_S = 30.0
 # A place is taken with mkdir, which only one process can do: `once` for a rank of one generation,
@@ -23,9 +23,8 @@ START_S = 30.0
 _JOB = """
 mkdir "$MARKS/once/$IRONGRID_ATTEMPT.$RANK.$TORCHELASTIC_RESTART_COUNT" || touch "$MARKS/double/o$$"
 mkdir "$MARKS/live/$IRONGRID_JOB.$RANK" || touch "$MARKS/double/l$$"
+trap 'rmdir "$MARKS/live/$IRONGRID_JOB.$RANK"; exit $CODE' EXIT TERM
 sleep 0.2
-rmdir "$MARKS/live/$IRONGRID_JOB.$RANK"
-exit $CODE
 """
 
 
@@ -50,7 +49,7 @@ class Victim:
         argv = [*under, sys.executable, "-m", "irongrid.cli.main", "up", "--nodes", self.nodes]
         self.process = subprocess.Popen(
             argv,
-            env={**os.environ, "IRONGRID_HOME": str(self.home.folder)},
+            env={**os.environ, "IRONGRID_HOME": str(self.home.path)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -88,18 +87,26 @@ class Victim:
         return len(list((self.marks / "double").iterdir()))
 
     def orphans(self) -> int:
-        """Processes of any attempt of this home that are still there."""
-        return sum(
-            str(self.marks) in str(environment.get("MARKS", ""))
-            for _, environment in pids_with_environment("IRONGRID_ATTEMPT")
-        )
+        """Processes of this home's attempts that are still there."""
+        marks = str(self.marks).encode()
+        alive = {pid for pids in procfs.marked().values() for pid in pids}
+        return sum(marks in _environment(pid) for pid in alive)
 
     def invariant_breaks(self, every: int = 20) -> list[str]:
         """Replay the log and check every invariant after each `every`-th event and at the end."""
-        state, broken = State(), []
-        with open_reader(str(self.home.folder / "irongrid.db")) as reader:
-            for recorded in reader.read():
-                apply(state, recorded)
-                if recorded.seq % every == 0:
-                    broken += violations(state)
+        state = State()
+        broken: list[str] = []
+        reader = open_reader(self.home.path / "irongrid.db")
+        for recorded in reader.read():
+            apply(state, recorded)
+            if recorded.seq % every == 0:
+                broken += violations(state)
+        reader.close()
         return broken + violations(state)
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""  # It has just ended.
