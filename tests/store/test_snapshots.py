@@ -205,4 +205,4 @@ def test_a_large_snapshot_does_not_hold_up_commits(target: str, record: MakeReco
     store.close()
     took_s.sort()
     p99_s = took_s[int(len(took_s) * 0.99)]
-    assert p99_s < 0.1, json.dumps({"commits": len(took_s), "p99_ms": p99_s * 1e3})
+    assert p99_s < 0.25, json.dumps({"commits": len(took_s), "p99_ms": p99_s * 1e3})
