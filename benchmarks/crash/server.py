@@ -47,14 +47,17 @@ class Victim:
         """
         began = time.monotonic()
         argv = [*under, sys.executable, "-m", "irongrid.cli.main", "up", "--nodes", self.nodes]
-        self.process = subprocess.Popen(
-            argv,
-            env={**os.environ, "IRONGRID_HOME": str(self.home.path)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with (self.marks / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                argv,
+                env={**os.environ, "IRONGRID_HOME": str(self.home.path)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        # A killed server leaves its last address behind.
+        (self.home.path / "address").unlink(missing_ok=True)
         while time.monotonic() - began < START_S and self.process.poll() is None:
             try:
                 with Client.from_home(self.home) as client:

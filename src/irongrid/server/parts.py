@@ -112,8 +112,9 @@ class Parts:
             irongrid_version=__version__,
             nodes=self._engine.nodes(),
         )
-        self._brain.start(started)
+        # The store is the state thread's own as soon as that runs.
         self._snapshots.began_at(self._store.head_seq())
+        self._brain.start(started)
         self._effects.start()
         self._observer.start()
 
