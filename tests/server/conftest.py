@@ -106,7 +106,9 @@ class Running:
         return str(answer.json["job_id"])
 
     def job(self, job: str) -> Any:
-        return self.call("GET", f"/v1/jobs/{job}").json
+        answer = self.call("GET", f"/v1/jobs/{job}")
+        assert answer.status == 200, (answer.body, (self.home / "stderr").read_text())
+        return answer.json
 
     def wait_state(self, job: str, *states: str, timeout_s: float = 30) -> Any:
         """Wait until the job is in one of these states; its detail."""

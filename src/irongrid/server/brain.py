@@ -100,6 +100,7 @@ class Brain:
         self._commit(batch)
         self._publish(state, batch)
         self.on_commands(outstanding(state))
+        self._decide_at_ns = self._now_ns()
         self._thread.start()
 
     def stop(self, last: Event | None) -> None:

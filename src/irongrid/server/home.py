@@ -89,8 +89,8 @@ class Home:
 
     def announce(self, address: str, started_at: str) -> None:
         """Tell clients and workers where the server listens."""
-        self._write_holder(started_at, address)
         write_private(self.address_file, address + "\n")
+        self._write_holder(started_at, address)
 
     def withdraw(self) -> None:
         """Take the address back: the server no longer listens."""
