@@ -97,6 +97,11 @@ def connect_store(seat: Seat) -> TCPStore:
     )
 
 
+def serve_store(host: str) -> TCPStore:
+    """A store on a free port, for as long as this process lives."""
+    return TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+
+
 def generation_store(seat: Seat, generation: int) -> Store:
     """The part of the attempt's store that belongs to one generation."""
     return PrefixStore(f"g{generation}", connect_store(seat))

@@ -47,19 +47,19 @@ class Optimizer:
             eps=EPSILON,
             fused=True,
         )
-        self.reset()
-
-    def reset(self, step: int = 0) -> None:
-        """Empty moments, as after `step` steps; they are then there to be filled."""
         for shard in self._shards:
-            counter = torch.tensor(float(step), device=shard.rows.device)
-            state: dict[str, Tensor] = {"step": counter}
-            for moment in MOMENTS:
-                state[moment] = torch.zeros_like(shard.rows)
+            state = {"step": torch.zeros((), device=shard.rows.device)}
+            state.update({moment: torch.zeros_like(shard.rows) for moment in MOMENTS})
             self._inner.state[shard.rows] = state
 
+    def reset(self) -> None:
+        """Begin again, in place: checkpoints are staged from these very tensors."""
+        for shard in self._shards:
+            for values in self._inner.state[shard.rows].values():
+                values.zero_()
+
     def set_step(self, step: int) -> None:
-        """Go on as after `step` steps."""
+        """Go on as after `step` steps, with the moments that have been filled in."""
         for shard in self._shards:
             self._inner.state[shard.rows]["step"].fill_(float(step))
 

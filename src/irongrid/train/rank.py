@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -210,7 +211,7 @@ def _is_lost_peer(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text
 
 
-def run_and_exit(environ: Mapping[str, str]) -> None:
+def run_and_exit(environ: Mapping[str, str]) -> NoReturn:
     """Train, let the last lines leave, and end at once.
 
     `os._exit`: at interpreter exit torch's threads may abort the process although all went well.
