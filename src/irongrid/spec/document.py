@@ -129,9 +129,6 @@ def check_json(document: object) -> list[Finding]:
     seen = 0
     while pending:
         path, value = pending.pop()
-        seen += 1
-        if seen > MAX_VALUES:
-            return [Finding((), f"there are more than {MAX_VALUES} values", "Shorten the job")]
         if isinstance(value, str):
             if (not value.isascii() or "\0" in value) and _NOT_TEXT.search(value):
                 return [_no_text(path)]
@@ -139,6 +136,9 @@ def check_json(document: object) -> list[Finding]:
             if len(path) >= MAX_DEPTH:
                 problem = f"values are nested more than {MAX_DEPTH} levels deep"
                 return [Finding((), problem, "A job needs 4 levels; remove the others")]
+            seen += len(value)
+            if seen > MAX_VALUES:
+                return [Finding((), f"there are more than {MAX_VALUES} values", "Shorten the job")]
             if isinstance(value, list):
                 pending.extend([((*path, index), item) for index, item in enumerate(value)])
                 continue

@@ -11,10 +11,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from irongrid.domain.model import PRESETS
-from irongrid.spec import values
+from irongrid.spec import amounts, paths, values
+from irongrid.spec.amounts import MAX_COUNT, Accelerator, Count, Every
 from irongrid.spec.environment import environment
 from irongrid.spec.findings import Path
-from irongrid.spec.values import MAX_COUNT, MAX_STEPS, Accelerator, Count, Every
+from irongrid.spec.values import MAX_STEPS
 
 API_VERSION = "irongrid/v1"
 _YEAR_S = 365 * 86400
@@ -52,7 +53,9 @@ class Model(Section):
 
     example = "{preset: llama-3m}"
 
-    preset: Annotated[str | None, values.choice(*PRESETS)] = _about("a known shape", "llama-160m")
+    preset: Annotated[str | None, values.choice(*PRESETS, called="a preset")] = _about(
+        "a known shape", "llama-160m"
+    )
     layers: Annotated[int | None, values.whole(1, 1024)] = _about("transformer blocks", 12)
     hidden: Annotated[int | None, values.whole(8, 131_072)] = _about(
         "width of the residual stream", 768
@@ -80,7 +83,7 @@ class Data(Section):
     example = "{path: corpus/*.txt}"
     required = ("path",)
 
-    path: Annotated[tuple[str, ...] | None, values.data_paths()] = _about(
+    path: Annotated[tuple[str, ...] | None, paths.data_paths()] = _about(
         "a text file, a pattern, a list of them, or the word `stdlib`: a fixed 4 MB sample of the "
         "Python standard library's sources",
         "corpus/*.txt",
@@ -145,17 +148,17 @@ class Resources(Section):
 
     example = "{count: 4}"
 
-    accelerator: Annotated[Accelerator | None, values.accelerator()] = _about(
+    accelerator: Annotated[Accelerator | None, amounts.accelerator()] = _about(
         "device type: `any`, `cpu`, or a name such as `H100`; `H100:8` also says how many",
         "H100:8",
     )
-    count: Annotated[Count | None, values.count()] = _about(
+    count: Annotated[Count | None, amounts.count()] = _about(
         "devices, so ranks: a number, or a range of sizes on which the job may run", "1..8"
     )
     cpus: Annotated[float | None, values.number(0, 4096)] = _about(
         "CPU cores per rank; 0 asks for none and sets no limit", 2
     )
-    memory: Annotated[int | None, values.size_bytes(2**20, 2**50)] = _about(
+    memory: Annotated[int | None, amounts.size_bytes(2**20, 2**50)] = _about(
         "host memory per rank, with its unit; no limit by default", "4GiB"
     )
 
@@ -178,7 +181,7 @@ class Checkpoint(Section):
 
     example = "{every: auto}"
 
-    every: Annotated[Every | None, values.every(1, _YEAR_S)] = _about(
+    every: Annotated[Every | None, amounts.every(1, _YEAR_S)] = _about(
         "`auto` (from the measured cost and the failures seen), a number of steps, or a time",
         "auto",
     )
@@ -190,7 +193,7 @@ class Limits(Section):
 
     example = "{max_duration: 12h}"
 
-    max_duration: Annotated[float | None, values.duration_s(1, 10 * _YEAR_S)] = _about(
+    max_duration: Annotated[float | None, amounts.duration_s(1, 10 * _YEAR_S)] = _about(
         "running time after which the job is stopped; no limit by default", "12h"
     )
 
@@ -211,10 +214,10 @@ class Job(Section):
         "python train.py",
     )
     train: Train = Field(default_factory=Train)
-    workdir: Annotated[str | None, values.path()] = _about(
+    workdir: Annotated[str | None, paths.path()] = _about(
         "folder in which ranks run, relative to the file; the file's own folder by default", "."
     )
-    interpreter: Annotated[str | None, values.path()] = _about(
+    interpreter: Annotated[str | None, paths.path()] = _about(
         "Python whose folder leads the ranks' PATH; the one that runs `irongrid` by default",
         ".venv/bin/python",
     )
@@ -226,7 +229,7 @@ class Job(Section):
     retries: Retries = Field(default_factory=Retries)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     limits: Limits = Field(default_factory=Limits)
-    priority: Annotated[str | None, values.choice("normal")] = _about(
+    priority: Annotated[str | None, values.only("normal")] = _about(
         "place in the queue; only `normal` so far", "normal"
     )
 

@@ -97,7 +97,7 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         if math.isfinite(value):
             return repr(value)
-        return "NaN" if math.isnan(value) else "an infinite number"
+        return "NaN" if math.isnan(value) else "a number too large to hold"
     if isinstance(value, str):
         return f"the text {quoted(value)}" if value else "an empty text"
     return kind(value)

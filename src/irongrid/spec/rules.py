@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from irongrid.domain.model import PRESETS, ModelShape
+from irongrid.spec.amounts import Count
 from irongrid.spec.fields import SECTIONS, Job, Model, Section, Train
 from irongrid.spec.findings import Finding, Path, one_of, quoted
-from irongrid.spec.values import Count
 
 MAX_SIZES = 256
 # What a model without a preset must say.

@@ -22,6 +22,21 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "Put a text that contains a colon in quotes, or check the indentation",
     ),
     (
+        r"but found '[\]}]'",
+        "a closing bracket has no opening one",
+        "Remove it, or put a text that contains it in quotes",
+    ),
+    (
+        r"but found '-'|block collection|sequence entries are not allowed",
+        "a list item stands where none can",
+        "Begin every item of a list with `- `, at one indentation",
+    ),
+    (
+        r"but found '<scalar>'",
+        "text follows a value that has ended",
+        "Put the whole value in quotes, or indent it like the lines above",
+    ),
+    (
         r"simple key.*could not find expected ':'",
         "this line has no colon after its field name",
         "Write it as `field: value`",
@@ -36,14 +51,17 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         'a backslash in a "..." text begins no known escape',
         "Use '...' quotes, or write the backslash twice",
     ),
-    (r"expected ',' or '\]'", "a list in [...] lacks a comma or its end", "Add the `,` or `]`"),
-    (r"expected ',' or '\}'", "a mapping in {...} lacks a comma or its end", "Add the `,` or `}`"),
     (
-        r"block collection|sequence entries are not allowed",
-        "a list item stands where none can",
-        "Begin every item of a list with `- `, at one indentation",
+        r"expected ',' or '\]'",
+        "a list that begins here with [ lacks a comma or its ]",
+        "Add what is missing",
     ),
-    (r"block mapping", "this line fits no section", _INDENT),
+    (
+        r"expected ',' or '\}'",
+        "a mapping that begins here with { lacks a comma or its }",
+        "Add what is missing",
+    ),
+    (r"block mapping", "this line is not indented like the lines around it", _INDENT),
     (
         r"block scalar|more indented",
         "a text after | or > is not indented as it should be",
@@ -66,7 +84,7 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 # What is at fault began earlier than where the parser gave up.
-_AT_CONTEXT = re.compile(r"simple key|quoted scalar")
+_AT_CONTEXT = re.compile(r"simple key|quoted scalar|flow mapping|flow sequence")
 
 
 def explain_syntax(error: YAMLError) -> Finding:

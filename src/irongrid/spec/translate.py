@@ -42,12 +42,14 @@ def translate(
 def _unknown(path: Path, known: Path | None) -> Finding:
     if path in NOT_YET:
         return Finding(path, "is not supported yet", NOT_YET[path])
+    if path[-1] == "<<":
+        return Finding(path, "merge keys (<<) are not supported", "Write the fields out")
     if known is None:
         fields = ", ".join(SECTIONS[path[:-1]].model_fields)
-        return Finding(path, "is no field of a job", f"Remove it; the fields here are {fields}")
+        return Finding(path, "is not a known field", f"Remove it; known here: {fields}")
     if known[:-1] == path[:-1]:
-        return Finding(path, "is no field of a job", f"Did you mean `{known[-1]}`?")
-    return Finding(path, "is no field here", f"Did you mean `{field_name(known)}`?")
+        return Finding(path, "is not a known field", f"Did you mean `{known[-1]}`?")
+    return Finding(path, "does not belong here", f"Did you mean `{field_name(known)}`?")
 
 
 def _nearest(path: Path) -> Path | None:
@@ -56,14 +58,11 @@ def _nearest(path: Path) -> Path | None:
     if not isinstance(name, str) or len(name) > 40:
         return None
     here = tuple(section)
-    near = get_close_matches(name.lower(), SECTIONS[here].model_fields, n=1, cutoff=0.75)
-    if near:
-        return (*here, near[0])
+    if name.lower() in OTHER_WORDS:
+        return OTHER_WORDS[name.lower()]
     for other, fields in SECTIONS.items():
         if name in fields.model_fields:
             return (*other, name)
-    if name.lower() in OTHER_WORDS:
-        return OTHER_WORDS[name.lower()]
     near = get_close_matches(name.lower(), SECTIONS[here].model_fields, n=1)
     return (*here, near[0]) if near else None
 
