@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,7 @@ from irongrid.domain.codec import from_json, to_json
 from irongrid.domain.device import NodeShare, Placement
 from irongrid.domain.event import WorkerFact
 from irongrid.domain.ids import JobId, NodeId
-from irongrid.domain.job import JobSpec, Resources, RunTask
+from irongrid.domain.job import JobSpec, RunTask
 from irongrid.domain.messages import (
     Directive,
     ErrorBody,
@@ -54,6 +54,8 @@ class ScriptedServer:
         self._directive = HOLD
         self._http: ThreadingHTTPServer | None = None
         self.fenced = False
+        self.garbage = False
+        self.requests: list[str] = []
         self.facts: list[WorkerFact] = []
         self.heard_at_s: dict[int, float] = {}
         self.reports: list[WorkerReport] = []
@@ -79,8 +81,15 @@ class ScriptedServer:
 
             def _answer(self, work: Callable[[], Any]) -> None:
                 server.authorizations.add(self.headers["Authorization"])
+                server.requests.append(self.path)
+                if server.garbage:
+                    self.send_error(409, "this is another program")
+                    return
                 if server.fenced:
-                    status, value = 409, to_json(ErrorBody(code="fenced", problem="epoch 1 is over"))
+                    status, value = (
+                        409,
+                        to_json(ErrorBody(code="fenced", problem="epoch 1 is over")),
+                    )
                 else:
                     status, value = 200, to_json(work())
                 content = json.dumps(value).encode()
@@ -184,56 +193,29 @@ class Worker:
         return self.process.wait(deadline_s)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ScriptedServer]:
-    scripted = ScriptedServer(tmp_path / "address")
-    scripted.up()
-    yield scripted
-    scripted.down()
+def run_spec(workdir: Path, *argv: str, **fields: Any) -> JobSpec:
+    """A job that runs a command with this interpreter leading PATH."""
+    task = RunTask(argv=argv)
+    spec = JobSpec(name="test", task=task, workdir=str(workdir), interpreter=sys.executable)
+    return replace(spec, **fields)
 
 
-@pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    workers: list[Worker] = []
-
-    def start(
-        *argv: str,
-        ranks: int = 1,
-        spec: JobSpec | None = None,
-        environment: dict[str, str] | None = None,
-        lease_s: float | None = None,
-        placement: Placement | None = None,
-        resources: Resources | None = None,
-        node: NodeId = NODE,
-        inherited: dict[str, str] | None = None,
-    ) -> Worker:
-        if spec is None:
-            spec = JobSpec(name="test", task=RunTask(argv=argv), workdir=str(tmp_path))
-            spec = replace(spec, interpreter=sys.executable, resources=resources or Resources())
-        share = NodeShare(node=node, devices=tuple(range(ranks)))
-        order = LaunchOrder(
-            job=JOB,
-            epoch=1,
-            node=node,
-            placement=placement or Placement(shares=(share,)),
-            spec=spec,
-            token=TOKEN,
-            address_file=str(tmp_path / "address"),
-            job_dir=str(tmp_path / "jobs" / JOB),
-            cache_dir=str(tmp_path / "cache"),
-            lease_s=lease_s,
-            environment=environment or {},
-        )
-        worker = start_worker(order, inherited or {})
-        workers.append(worker)
-        return worker
-
-    yield start
-    for worker in workers:
-        worker.process.kill()
-        worker.process.wait()
-        for pid in worker.others():
-            os.kill(pid, 9)
+def order_for(home: Path, spec: JobSpec, ranks: int = 1, **fields: Any) -> LaunchOrder:
+    """An order for one node, in the layout of a home folder."""
+    order = LaunchOrder(
+        job=JOB,
+        epoch=1,
+        node=NODE,
+        placement=Placement(shares=(NodeShare(node=NODE, devices=tuple(range(ranks))),)),
+        spec=spec,
+        token=TOKEN,
+        address_file=str(home / "address"),
+        job_dir=str(home / "jobs" / JOB),
+        cache_dir=str(home / "cache"),
+        lease_s=None,
+        environment={},
+    )
+    return replace(order, **fields)
 
 
 def start_worker(order: LaunchOrder, inherited: dict[str, str]) -> Worker:

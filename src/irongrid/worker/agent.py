@@ -23,7 +23,7 @@ from irongrid.worker.life import Effect, Exit, Kill, Life, Report, Start, Tell, 
 from irongrid.worker.loop import Loop
 from irongrid.worker.output import Pipe
 from irongrid.worker.ranks import Containment, Rank, failure_of
-from irongrid.worker.report import CutOff, Heard, Link, News
+from irongrid.worker.report import Answered, CutOff, Heard, Link, News
 from irongrid.worker.sessions import Connection, Sessions
 from irongrid.worker.zygote import Zygote
 
@@ -230,6 +230,8 @@ class Agent:
                 case CutOff(reason):
                     note(f"cut off: {reason}")
                     self._do(self._life.cut_off())
+                case Answered():
+                    pass  # It may have been what `_check_exit` waits for.
 
     def _on_output(self, pipe: Pipe) -> None:
         if not pipe.pump():

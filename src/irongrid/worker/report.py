@@ -37,7 +37,12 @@ class CutOff:
     reason: str
 
 
-News = Heard | CutOff
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The server has heard facts."""
+
+
+News = Heard | CutOff | Answered
 
 
 class Link:
@@ -115,6 +120,8 @@ class Link:
             with self._changed:
                 self._facts = [fact for fact in self._facts if fact.n > answer.accepted_n]
                 self._answered_n = max([self._answered_n, *(fact.n for fact in report.facts)])
+            if report.facts:
+                self._post(Answered())
             self._hear(answer.directive)
 
     def _next_report(self) -> WorkerReport | None:
