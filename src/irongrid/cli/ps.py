@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from irongrid.cli.failures import wrong_input
 from irongrid.cli.grammar import nearest
 from irongrid.cli.screen import Screen
-from irongrid.cli.wording import ago, now_ns, progress, where_or_why
+from irongrid.cli.wording import progress, where_or_why
 from irongrid.client.api import Client
 from irongrid.client.home import Home
 from irongrid.domain.codec import to_json
@@ -37,7 +37,7 @@ def ps(home: Home, *, everything: bool, state: str, limit: int, as_json: bool) -
         screen.answer(to_json(page))
         return 0
     if page.jobs:
-        screen.say(table(page.jobs, now_ns()))
+        screen.say(table(page.jobs))
     else:
         screen.say(_nothing(page.counts, everything=everything, state=state))
     hidden = _matching(page.counts, states) - len(page.jobs)
@@ -77,7 +77,7 @@ def _matching(counts: dict[str, int], states: tuple[str, ...]) -> int:
     return sum(count for state, count in counts.items() if not states or state in states)
 
 
-def table(rows: tuple[JobRow, ...], now_at_ns: int) -> "Table":
+def table(rows: tuple[JobRow, ...]) -> "Table":
     """The jobs in columns that fit a terminal of 80."""
     from rich.table import Table
     from rich.text import Text
@@ -89,8 +89,7 @@ def table(rows: tuple[JobRow, ...], now_at_ns: int) -> "Table":
     out.add_column("STEP", no_wrap=True, justify="right")
     out.add_column("RANKS", no_wrap=True, justify="right")
     out.add_column("TIME", no_wrap=True, justify="right")
-    out.add_column("SUBMITTED", no_wrap=True, justify="right")
-    out.add_column("WHERE / WHY", no_wrap=True, max_width=16)
+    out.add_column("WHERE/WHY", no_wrap=True, max_width=16)
     for row in rows:
         out.add_row(
             row.job_id,
@@ -99,7 +98,6 @@ def table(rows: tuple[JobRow, ...], now_at_ns: int) -> "Table":
             progress(row),
             str(row.devices),
             format_duration(row.wall_s),
-            ago(row.submitted_at_ns, now_at_ns).removesuffix(" ago"),
             where_or_why(row),
         )
     return out

@@ -45,6 +45,7 @@ ANSWER_S = 30.0
 STREAM_SILENCE_S = 60.0
 PATIENCE_S = 60.0
 NEXT_ATTEMPT_S = 0.5
+SUBMIT_PAUSES_S = (0.05, 0.2)
 
 
 def _quietly(lost: Unreachable) -> None:
@@ -138,6 +139,13 @@ class Client:
             key: the same key gives the same job; a new one is made up where it is empty.
         """
         request = SubmitRequest(job=dict(job), key=key or uuid.uuid4().hex)
+        for pause_s in SUBMIT_PAUSES_S:
+            try:
+                return read(Submitted, self._call("POST", "/v1/jobs", body=request))
+            except Unreachable:
+                # The answer may be lost, not the job: the key makes repeating safe.
+                time.sleep(pause_s)
+                self._find_again()
         return read(Submitted, self._call("POST", "/v1/jobs", body=request))
 
     def jobs(self, *, state: str = "", limit: int = 50, cursor: str = "") -> JobPage:
