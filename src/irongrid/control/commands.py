@@ -2,7 +2,7 @@
 
 from irongrid.control.state import Attempt, Job, Member, Phase, State
 from irongrid.domain.command import Command, Launch, StopAttempt
-from irongrid.domain.decision import Kill, Start, Stop
+from irongrid.domain.decision import Kill, Outcome, Start, Stop
 from irongrid.domain.event import Decided, Recorded
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.messages import Directive
@@ -45,14 +45,16 @@ def directive(state: State, job_id: JobId, epoch: int, node: NodeId) -> Directiv
     """
     attempt, member = member_of(state, job_id, epoch, node)
     action, generation = _wanted(attempt, member)
-    grace_s = attempt.stopping.grace_s if attempt.stopping and action == "stop" else 0.0
+    stopping = attempt.stopping if action == "stop" else None
+    grace_s = stopping.grace_s if stopping else 0.0
     return Directive(
         version=attempt.version,
         action=action,
         generation=generation,
         rendezvous=attempt.rendezvous,
         grace_s=grace_s,
-        save=grace_s > 0,
+        # What is cancelled may put itself in order, but its state is of no further use.
+        save=grace_s > 0 and stopping is not None and stopping.outcome is not Outcome.CANCEL,
     )
 
 

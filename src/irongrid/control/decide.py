@@ -14,6 +14,8 @@ from irongrid.units import NS_PER_S, format_duration
 
 # Time for a last checkpoint when a running job is asked to stop.
 SAVE_GRACE_S = 60.0
+# Time to end in order when a job is cancelled; nothing is saved.
+CANCEL_GRACE_S = 5.0
 # Queued jobs that one round looks at. A count of work, never of seconds.
 DEFAULT_BUDGET = 100
 
@@ -60,7 +62,7 @@ def _attend(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
         stopping = attempt.stopping
         return [] if stopping is None or stopping.forced else [Kill(job=job.id, epoch=job.epoch)]
     if job.wanted is Outcome.CANCEL:
-        return [_stop(job, attempt, Outcome.CANCEL, "cancelled on request", grace_s=0.0)]
+        return [_stop(job, attempt, Outcome.CANCEL, "cancelled on request", CANCEL_GRACE_S)]
     if job.wanted is Outcome.PAUSE:
         return [_stop(job, attempt, Outcome.PAUSE, "paused on request")]
     if attempt.phase is Phase.FAILED:
