@@ -134,7 +134,8 @@ class LocalEngine:
         deadline_s = time.monotonic() + _STOP_S
         places = [(job, epoch, share.node) for share in placement.shares]
         for place in places:
-            self._take(place)
+            with contextlib.suppress(OSError):  # A full disk must not keep us from killing.
+                self._take(place)
         while places and time.monotonic() < deadline_s:
             places = [place for place in places if self._kill(place)]
             time.sleep(_POLL_S if places else 0)
@@ -220,12 +221,16 @@ class LocalEngine:
     def _written(self, place: Place) -> _Written | None:
         try:
             text = (self._folder(place) / "worker.json").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        value = json.loads(text)
-        return _Written(
-            pid=value["pid"], start_ticks=value["start_ticks"], cgroups=tuple(value["cgroups"])
-        )
+        try:
+            value = json.loads(text)
+            return _Written(
+                pid=value["pid"], start_ticks=value["start_ticks"], cgroups=tuple(value["cgroups"])
+            )
+        except (ValueError, KeyError, TypeError):
+            # A loss of power has torn the file, and no process outlives that. The place is taken.
+            return _Written(pid=0, start_ticks=0)
 
     def _adopt(self, place: Place) -> bool:
         """Watch a worker that an earlier server has started. The caller holds the lock."""
@@ -285,6 +290,8 @@ class LocalEngine:
             # Such a worker is about to take its place; before that it starts nothing.
             just_now = time.monotonic() - self._started_at_s < _EXEC_S
             return bool(left) or (just_now and self._folder(place).exists())
+        if self._lives(written):
+            return True  # It has taken its place since we looked; the next look adopts it.
         for pid in left:
             _signal(pid, signal.SIGKILL)
         return _kill_groups(written) or bool(left)
