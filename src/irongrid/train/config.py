@@ -44,6 +44,7 @@ class Seat:
         store_is_served: whether another process already serves the rendezvous at the master's
             address; without that, rank 0 serves it.
         threads: threads of one operator on a CPU.
+        device_type: what the fleet calls this rank's device; `any` takes a GPU if there is one.
     """
 
     rank: int
@@ -54,6 +55,7 @@ class Seat:
     master_port: int
     store_is_served: bool
     threads: int
+    device_type: str = "any"
 
 
 def config_from(environ: Mapping[str, str]) -> TrainConfig:
@@ -90,4 +92,5 @@ def seat_from(environ: Mapping[str, str], cores: int) -> Seat:
         master_port=int(environ.get("MASTER_PORT", "0")),
         store_is_served=environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         threads=int(threads) if threads.isdecimal() else max(1, cores // local_world_size),
+        device_type=environ.get("IRONGRID_DEVICE_TYPE", "any"),
     )

@@ -75,8 +75,8 @@ class Gang:
 
 
 def device_of(seat: Seat) -> torch.device:
-    """The GPU of this rank, where there is one, else the CPU."""
-    if not torch.cuda.is_available():
+    """The GPU of this rank, where there is one and the fleet says so, else the CPU."""
+    if seat.device_type == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     index = seat.local_rank if seat.local_rank < torch.cuda.device_count() else 0
     device = torch.device("cuda", index)

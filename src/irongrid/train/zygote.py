@@ -196,6 +196,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     Zygote(control, rank.run_and_exit).serve()
+    os._exit(0)  # As for ranks: torch may abort an orderly exit.
 
 
 if __name__ == "__main__":
