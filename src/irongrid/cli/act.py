@@ -8,6 +8,7 @@ from irongrid.cli.screen import Screen
 from irongrid.client.api import Client
 from irongrid.client.home import Home
 from irongrid.domain.codec import to_json
+from irongrid.domain.messages import JobRow
 from irongrid.errors import Refused
 
 
@@ -28,6 +29,13 @@ def act(home: Home, verb: str, references: list[str], *, as_json: bool) -> int:
                     screen.note(f"  -> {error.fix}")
             else:
                 done.append(to_json(row))
-                screen.say(f"{row.job_id} ({row.name}): {verb} accepted, it is {row.state} now")
+                screen.say(f"{row.job_id} ({row.name}): {verb} accepted{_until(row)}")
     screen.answer({"jobs": done, "refused": refused})
     return THE_ANSWER_IS_NO if refused else 0
+
+
+def _until(row: JobRow) -> str:
+    """Stopping takes a moment: ranks save first."""
+    if row.nodes:
+        return f", {row.state} until its ranks have stopped"
+    return f", it is {row.state} now"
