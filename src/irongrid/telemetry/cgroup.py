@@ -7,8 +7,8 @@ Sources: Linux kernel documentation, admin-guide/cgroup-v1/memory.rst, scheduler
 admin-guide/cgroup-v2.rst.
 """
 
+import contextlib
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,33 +118,12 @@ class Group:
     def remove(self) -> None:
         """Take the group away. It must hold no process; one that is still dying keeps it."""
         for folder in self._folders.values():
-            remove_folder(folder)
+            # One that is left behind costs nothing; engines sweep such folders once more.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _of(self, name: str) -> Iterator[Path]:
         return (folder for each, folder in self._folders.items() if each.name == name)
-
-
-def kill_folder(folder: Path) -> set[int]:
-    """Kill every process in a group; returns those that were there."""
-    try:
-        pids = {int(pid) for pid in (folder / "cgroup.procs").read_text().split()}
-    except OSError:
-        return set()  # The group has gone.
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    return pids
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a group's folder, unless a process is still in it."""
-    try:
-        folder.rmdir()
-    except OSError:
-        # Busy or gone already. A group left behind costs nothing and is empty in a moment.
-        return
 
 
 def cpu_quota() -> float | None:

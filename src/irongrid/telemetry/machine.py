@@ -102,14 +102,15 @@ def _node(name: str, kind: str, devices: int, cpus: float, memory_bytes: int) ->
 
 def _visible(names: tuple[str, ...], visible: str | None) -> tuple[str, ...]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves; CUDA itself stops at the first index it lacks."""
-    if visible is None:
+    if visible is None or not names:
         return names
     chosen = []
     for word in visible.split(","):
-        if not word.strip().isdecimal():
-            # GPUs named by UUID: as many as are named, and of the type that the machine has.
-            return names[: len(visible.split(","))] if visible.strip() else ()
-        if int(word) >= len(names):
+        named = word.strip()
+        if named.startswith(("GPU-", "MIG-")):
+            chosen.append(names[0])  # By UUID; a node's GPUs are of one type.
+        elif named.isdecimal() and int(named) < len(names):
+            chosen.append(names[int(named)])
+        else:
             break
-        chosen.append(names[int(word)])
     return tuple(chosen)
