@@ -53,6 +53,7 @@ class ScriptedServer:
         self._changed = threading.Condition()
         self._directive = HOLD
         self._http: ThreadingHTTPServer | None = None
+        self._connections: list[Any] = []
         self.fenced = False
         self.garbage = False
         self.requests: list[str] = []
@@ -103,7 +104,6 @@ class ScriptedServer:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self._connections: list[Any] = []
         accept = self._http.get_request
 
         def remember() -> Any:
@@ -127,6 +127,11 @@ class ScriptedServer:
             except OSError:
                 continue
         self._http = None
+
+    @property
+    def connected(self) -> int:
+        """Connections that were ever made."""
+        return len(self._connections)
 
     def direct(self, action: str, generation: int = 1, **fields: Any) -> None:
         """Change the directive."""

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -61,8 +62,9 @@ class _Session:
         with self._lock:
             if self._socket is None:
                 return
-            if self._pending:
-                _wait(self._socket, select.POLLOUT, _CLOSE_S)
+            end_s = time.monotonic() + _CLOSE_S
+            while self._pending and self._socket is not None and time.monotonic() < end_s:
+                _wait(self._socket, select.POLLOUT, end_s - time.monotonic())
                 self._flush(self._socket)
             self._drop()
 
