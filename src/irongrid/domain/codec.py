@@ -99,7 +99,7 @@ def _as_it_is(value: Any) -> Any:
 def _plain(target: type) -> Decoder:
     def decode(value: Any) -> Any:
         if type(value) is target:
-            if isinstance(value, float) and not math.isfinite(value):
+            if target is float and not math.isfinite(value):
                 raise CodecError("", "expected a finite number, as JSON has no other")
             return value
         if target is float and type(value) is int and abs(value) < 2**1000:
