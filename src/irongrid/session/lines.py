@@ -86,15 +86,14 @@ def read_line(message: dict[str, Any]) -> Line:
     target = _BY_TAG.get(tag) if isinstance(tag, str) else None
     if target is None:
         raise ValueError("unknown kind of line")
-    parts = {name: part for name, part in message.items() if name != "t"}
-    if isinstance(parts.get("metrics"), dict):
-        parts["metrics"] = _finite(parts["metrics"])
-    line: Line = from_json(target, parts)
+    line: Line = from_json(target, {name: part for name, part in message.items() if name != "t"})
     if getattr(line, "step", 0) < 0:
         raise ValueError("negative step")
     match line:
         case PhaseLine() if line.name not in PHASES:
             raise ValueError("unknown phase")
+        case ProgressLine():
+            return replace(line, metrics=_finite(line.metrics))
         case CheckpointFailedLine():
             return replace(line, message=line.message[:_MAX_TEXT_CHARS], code=line.code[:32])
         case CheckpointLine() if len(line.path) > _MAX_TEXT_CHARS:
@@ -102,11 +101,11 @@ def read_line(message: dict[str, Any]) -> Line:
     return line
 
 
-def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
     """A loss that is not a number has no form in JSON; its absence shows it."""
     named = (
         (name[:_MAX_NAME_CHARS], figure)
         for name, figure in metrics.items()
-        if not isinstance(figure, float) or math.isfinite(figure)
+        if math.isfinite(figure)
     )
     return dict(list(named)[:_MAX_METRICS])
