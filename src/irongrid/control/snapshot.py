@@ -1,24 +1,28 @@
 """The state as text and back, in parts of bounded size, and its hash.
 
 The first part is a header; each further part is a JSON list of jobs. Specifications repeat over
-jobs that were submitted alike, so each distinct one is written once, with the first job that has
-it.
+jobs that were submitted alike, so each distinct one is written once, but for its name, as an object
+before the first job that has it. A job that has only waited since it was submitted is a short list:
+a restart with 100,000 of them must not take long.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from irongrid.control.account import Account, Bucket
 from irongrid.control.state import Job, State
 from irongrid.control.wakeups import due_ns
 from irongrid.domain.codec import canonical, decoder, to_json
+from irongrid.domain.decision import WaitCode
 from irongrid.domain.device import Node
+from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobSpec, JobState
 
-FORMAT = 1
-_JOBS_PER_PART = 500
+FORMAT = 2
+_ROWS_PER_PART = 500
 _JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "spec")
 # Most jobs have never run: fields at their first value are left out.
 _DEFAULTS: dict[str, Any] = {
@@ -45,18 +49,35 @@ def dump(state: State) -> Iterator[str]:
     specs: dict[JobSpec, int] = {}
     part: list[Any] = []
     for job in state.jobs.values():
-        row = _job_row(job)
-        if job.spec in specs:
-            row["spec"] = specs[job.spec]
+        nameless = replace(job.spec, name="")
+        spec = specs.get(nameless)
+        if spec is None:
+            spec = specs[nameless] = len(specs)
+            part.append({"new_spec": to_json(nameless)})
+        if job == _only_waited(job.id, job.spec, job.key, job.submitted_at_ns, job.wait_code):
+            row = [job.id, job.key, job.submitted_at_ns, job.wait_code, job.spec.name, spec]
+            part.append(row)
         else:
-            row["new_spec"] = to_json(job.spec)
-            specs[job.spec] = len(specs)
-        part.append(row)
-        if len(part) == _JOBS_PER_PART:
+            part.append(_job_row(job) | {"name": job.spec.name, "spec": spec})
+        if len(part) >= _ROWS_PER_PART:
             yield canonical(part)
             part = []
     if part:
         yield canonical(part)
+
+
+def _only_waited(
+    job_id: JobId, spec: JobSpec, key: str, submitted_at_ns: int, wait_code: WaitCode
+) -> Job:
+    account = Account(bucket=Bucket.QUEUED, since_ns=submitted_at_ns, started_ns=submitted_at_ns)
+    return Job(
+        id=job_id,
+        spec=spec,
+        key=key,
+        submitted_at_ns=submitted_at_ns,
+        account=account,
+        wait_code=wait_code,
+    )
 
 
 def _job_row(job: Job) -> dict[str, Any]:
@@ -83,14 +104,19 @@ def load(parts: Iterable[str]) -> State:
     state.server_epoch, state.submitted = header["server_epoch"], header["submitted"]
     specs: list[JobSpec] = []
     decode_spec, decode_job = decoder(JobSpec), decoder(Job)
+    wait_codes = {str(code): code for code in WaitCode}
     for part in rows:
         for row in json.loads(part):
-            if "new_spec" in row:
-                specs.append(decode_spec(row.pop("new_spec")))
-                row["spec"] = specs[-1]
+            if isinstance(row, list):
+                job_id, key, submitted_at_ns, wait_code, name, spec = row
+                named = replace(specs[spec], name=name)
+                job = _only_waited(job_id, named, key, submitted_at_ns, wait_codes[wait_code])
+            elif "new_spec" in row:
+                specs.append(decode_spec(row["new_spec"]))
+                continue
             else:
-                row["spec"] = specs[row["spec"]]
-            job: Job = decode_job(row)
+                row["spec"] = replace(specs[row["spec"]], name=row.pop("name"))
+                job = decode_job(row)
             state.jobs[job.id] = job
     _index(state, tuple(decoder(Node)(node) for node in header["nodes"]))
     return state
