@@ -22,6 +22,7 @@ from irongrid.domain.event import Decided, Event, Recorded
 from irongrid.domain.ids import JobId
 from irongrid.errors import Fenced, IrongridError, Refused, StoreError
 from irongrid.ports import Clock, JobEnvironment
+from irongrid.server.garbage import Garbage
 from irongrid.server.journal import Journal
 from irongrid.server.metrics import Metrics
 from irongrid.server.replay import load_state
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 BATCH_ITEMS = 256
 QUEUE_ITEMS = 10_000
+FORGET_ITEMS = 1_000
 MERGE_WINDOW_NS = 10_000_000
 # After a failed commit, writes are refused for a while: the disk needs time, and readers need us.
 REFUSE_NS = NS_PER_S
@@ -77,6 +79,7 @@ class Brain:
         self._thread = threading.Thread(target=self._run, name="brain", daemon=True)
         self._state: State | None = None
         self._replies = Replies()
+        self._garbage = Garbage()
         self._decided_ns = 0
         self._decide_at_ns: int | None = None
         self._refuse_until_ns = 0
@@ -93,8 +96,10 @@ class Brain:
             StoreError: the store cannot be read or written.
             Fenced: another server has taken the store over.
         """
-        state = load_state(self.store)
-        self._state = state
+        state = self._state = self._load()
+        self._final = [
+            job.id for job in state.jobs.values() if job.state.final and job.spec.env_names
+        ]
         batch = _Batch()
         self._record(state, batch, first)
         self._commit(batch)
@@ -220,6 +225,7 @@ class Brain:
             self._publish(state, batch)
             self._answer(state, batch)
             self._forget_environments()
+            self._garbage.grown(len(batch.records))
 
     def _work(self, state: State, items: list[Item], batch: _Batch) -> None:
         now_ns = self._now_ns()
@@ -314,11 +320,15 @@ class Brain:
     def _reload(self) -> State | None:
         if self._clock.now_ns() >= self._refuse_until_ns:
             try:
-                self._state = load_state(self.store)
+                self._state = self._load()
             except StoreError as problem:
                 self._journal.error("reload_failed", problem=str(problem))
                 self._refuse_until_ns = self._clock.now_ns() + REFUSE_NS
         return self._state
+
+    def _load(self) -> State:
+        with self._garbage.loading():
+            return load_state(self.store)
 
     def _refuse(self, items: list[Item], problem: Unavailable) -> None:
         for item in items:
@@ -328,9 +338,10 @@ class Brain:
     def _forget_environments(self) -> None:
         if not self._final or not self._queue.empty():
             return
+        some = self._final[:FORGET_ITEMS]
         try:
-            self.store.drop_environments(self._final)
-            self._final = []
+            self.store.drop_environments(some)
+            del self._final[: len(some)]
         except StoreError as problem:
             self._journal.warning("environments_kept", problem=str(problem))
 
