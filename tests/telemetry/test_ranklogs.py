@@ -107,6 +107,18 @@ def test_a_log_is_continued_where_it_was(job_dir: Path) -> None:
     assert whole(job_dir) == "first second " + "third " * 30
 
 
+def test_a_log_that_cannot_be_rotated_loses_bytes_and_goes_on_when_it_can(job_dir: Path) -> None:
+    log = writer(job_dir, kept=100)
+    log.write(b"x" * PIECE)
+    elsewhere = job_dir / "elsewhere"
+    log_path(job_dir, 2, 0).parent.rename(elsewhere)
+    assert log.write(b"lost") == 4
+    elsewhere.rename(log_path(job_dir, 2, 0).parent)
+    assert log.write(b"kept") == 0
+
+    assert whole(job_dir) == "x" * PIECE + "kept"
+
+
 def test_ranks_with_similar_numbers_do_not_mix(job_dir: Path) -> None:
     for rank in (1, 10):
         path = log_path(job_dir, 2, rank)

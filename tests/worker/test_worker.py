@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,6 +310,19 @@ def test_a_worker_whose_lease_has_run_out_stops_its_ranks(
     assert worker.wait(6) == 0
     assert not worker.others()
     assert time.monotonic() - down_at_s < 4
+
+
+def test_a_worker_that_nobody_can_find_any_more_ends(
+    server: ScriptedServer, launch: Launch
+) -> None:
+    worker = launch(*SLEEP)
+    server.direct("run")
+    server.wait(RanksReady)
+    server.down()
+    shutil.rmtree(worker.order.job_dir)
+
+    assert worker.wait() == 0
+    assert not worker.others()
 
 
 def test_of_two_workers_for_a_place_one_runs_now_and_none_later(

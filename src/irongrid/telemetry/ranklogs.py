@@ -40,12 +40,10 @@ class RankLog:
         """Append; returns the bytes that were lost because the disk took no more."""
         view = memoryview(data)
         while view:
-            room = self._piece_bytes - self._size_bytes
-            if room <= 0:
-                self._rotate()
-                continue
             try:
-                written = os.write(self._fd, view[:room])
+                if self._size_bytes >= self._piece_bytes:
+                    self._rotate()
+                written = os.write(self._fd, view[: self._piece_bytes - self._size_bytes])
             except OSError:
                 return len(view)
             self._size_bytes += written
@@ -61,12 +59,14 @@ class RankLog:
         return os.open(self._path, flags, 0o600)
 
     def _rotate(self) -> None:
+        piece = _piece(self._path, self._pieces + 1)
+        if not piece.exists():  # An earlier try may have got this far, and no further.
+            self._path.rename(piece)
+        fd = self._open()
         os.close(self._fd)
+        self._fd, self._size_bytes = fd, 0
         self._pieces += 1
-        self._path.rename(_piece(self._path, self._pieces))
         _piece(self._path, self._pieces - self._kept_pieces).unlink(missing_ok=True)
-        self._fd = self._open()
-        self._size_bytes = 0
 
 
 def read_log(

@@ -14,6 +14,11 @@ def folder_of(order: LaunchOrder) -> Path:
     return Path(order.job_dir) / f"attempt-{order.epoch}" / order.node
 
 
+def place_file(folder: Path) -> Path:
+    """What a worker writes of itself, where engines look for it."""
+    return folder / "worker.json"
+
+
 def take_place(folder: Path, cgroups: tuple[str, ...]) -> bool:
     """Take the place for this process; False if any worker has ever had it.
 
@@ -32,7 +37,7 @@ def take_place(folder: Path, cgroups: tuple[str, ...]) -> bool:
     mine = folder / f"worker.json.{pid}"
     mine.write_text(json.dumps(record))
     try:
-        os.link(mine, folder / "worker.json")
+        os.link(mine, place_file(folder))
     except FileExistsError:
         os.close(lock_fd)
         return False

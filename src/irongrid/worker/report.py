@@ -15,12 +15,13 @@ from irongrid.client.worker import WorkerClient
 from irongrid.domain.event import CheckpointFailed, ProgressMade, WorkerFact
 from irongrid.domain.messages import Beat, Directive, LaunchOrder, WorkerReport
 from irongrid.errors import Fenced, Unreachable
+from irongrid.worker.place import folder_of, place_file
 
 BEAT_S = 1.0
 _BACKOFF_S = (0.1, 2.0)
 _FACTS_PER_REPORT = 100
 _OPTIONAL_FACTS = 200
-_HOMELESS_S = 10.0
+_HOMELESS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Link:
     def __init__(self, order: LaunchOrder, post: Callable[[News], None]) -> None:
         self._job, self._epoch, self._node = order.job, order.epoch, order.node
         self._address_file = Path(order.address_file)
+        self._place_file = place_file(folder_of(order))
         self._token = order.token
         self._post = post
         self._changed = threading.Condition()
@@ -184,12 +186,12 @@ class Link:
         return min(2 * pause_s, _BACKOFF_S[1])
 
     def _notice_a_lost_home(self) -> None:
-        """Without its home folder no server will ever find this worker again."""
-        if self._address_file.parent.exists():
+        """Without its own file no server will ever find this worker again."""
+        if self._place_file.exists():
             self._homeless_since_s = None
             return
         now_s = time.monotonic()
         if self._homeless_since_s is None:
             self._homeless_since_s = now_s
         elif now_s - self._homeless_since_s > _HOMELESS_S:
-            self._post(CutOff(f"{self._address_file.parent} is gone"))
+            self._post(CutOff(f"{self._place_file} is gone, and no server answers"))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from irongrid.session.protocol import Lines
+from irongrid.worker.journal import pass_on
 from irongrid.worker.output import Tail
 from irongrid.worker.ranks import Rank, die_with_parent
 
@@ -40,7 +41,7 @@ class Zygote:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.stderr_fd, stderr_write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.stderr_fd, False)
-        self.socket.settimeout(_SEND_S)
+        self.socket.setblocking(False)
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module],
@@ -72,7 +73,7 @@ class Zygote:
         Raises:
             OSError: it does not listen.
         """
-        self.socket.sendall(_line({"op": "rendezvous", "host": host}))
+        self._send(_line({"op": "rendezvous", "host": host}), [])
 
     def fork(self, rank: Rank, generation: int, environment: Mapping[str, str]) -> None:
         """Have it fork a rank; the answer is a `forked` message.
@@ -88,15 +89,13 @@ class Zygote:
             "env": dict(environment),
             "cgroup_procs": list(procs),
         }
-        line = _line(message)
-        sent = socket.send_fds(self.socket, [line], [rank.out.write_fd, rank.err.write_fd])
-        self.socket.sendall(line[sent:])
+        self._send(_line(message), [rank.out.write_fd, rank.err.write_fd])
         self.unanswered += 1
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
         """Messages that have arrived, and whether more may come."""
         try:
-            data = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+            data = self.socket.recv(_READ_BYTES)
         except BlockingIOError:
             return [], True
         except OSError:
@@ -119,9 +118,17 @@ class Zygote:
         except BlockingIOError:
             return True
         self.tail.feed(data)
-        sys.stderr.buffer.write(data)
-        sys.stderr.buffer.flush()
+        pass_on(data)
         return bool(data)
+
+    def _send(self, line: bytes, fds: list[int]) -> None:
+        """Send a line, its first part with descriptors. A zygote that lives reads at once."""
+        self.socket.settimeout(_SEND_S)
+        try:
+            sent = socket.send_fds(self.socket, [line], fds) if fds else 0
+            self.socket.sendall(line[sent:])
+        finally:
+            self.socket.setblocking(False)
 
     def close(self) -> None:
         """End it; its ranks and its store die with it."""
