@@ -27,25 +27,27 @@ from irongrid.domain.messages import EventRow, JobDetail
 from irongrid.errors import Refused
 from irongrid.units import NS_PER_S
 
-STEPS = 120
+STEPS = 160
 SAVE_EVERY = 20
 # In the middle, and a few steps after a checkpoint, so that there is something to lose.
-KILL_AT_STEP = 64
+KILL_AT_STEP = 86
 PROMPT = "def "
 SAMPLE_TOKENS = 80
 SAMPLE_S = 60.0
 
+# Smaller than any preset, so that two busy cores take a tenth of a second for a step.
+SHAPE = {"layers": 2, "hidden": 128, "heads": 4, "kv_heads": 2, "ffn": 352, "vocab": 1024}
 JOB: dict[str, Any] = {
     "apiVersion": "irongrid/v1",
     "name": "demo",
     "train": {
-        "model": {"preset": "llama-1m"},
+        "model": SHAPE,
         "data": {"path": "stdlib"},
         "global_batch": 8,
         "seq_len": 128,
         "steps": STEPS,
         "warmup_steps": 10,
-        "learning_rate": 0.005,
+        "learning_rate": 0.006,
         "eval": {"every": 40},
     },
     "resources": {"count": 2},

@@ -13,7 +13,7 @@ from irongrid.domain.job import JobState, TrainTask
 from irongrid.domain.messages import JobDetail
 from irongrid.units import format_bytes, format_duration
 
-# Far more than noise: an untrained model starts near log(2048) = 7.6 and reaches about 6 here.
+# Far more than noise: an untrained model starts near log(1024) = 6.9 and gets to about 5.
 CLEARLY_LOWER = 0.85
 
 
@@ -154,7 +154,7 @@ def closing(screen: Screen, result: Result) -> None:
         screen.say(f"            {text:<17} {time:>8}  {bar}")
     if result.sample:
         _step(screen, "it writes", "after this little training, words without sense:")
-        for line in result.sample.strip().splitlines()[:8]:
+        for line in [line for line in result.sample.splitlines() if line.strip()][:8]:
             screen.say(f"            | {line[:76]}")
     if detail.checkpoint is not None:
         size = format_bytes(detail.checkpoint.size_bytes)
