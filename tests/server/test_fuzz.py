@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-FAST, SLOW = 12, 400
+FAST, SLOW = 12, 120
 ANSWER_S = 3.0
 ROLES = ("none", "garbage", "user", "attempt", "dead attempt")
 # It would end the server that the other tests use; its own test is below.
@@ -121,7 +121,7 @@ def test_no_request_breaks_the_server(fuzzed: Any, role: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_no_request_breaks_the_server_in_a_long_run(fuzzed: Any, role: str) -> None:
-    assert Fuzz(fuzzed, role).run(SLOW) > 1000
+    assert Fuzz(fuzzed, role).run(SLOW) > 300
     assert fuzzed.call("GET", "/healthz").status == 200
 
 

@@ -83,6 +83,7 @@ class Brain:
         self._decided_ns = 0
         self._decide_at_ns: int | None = None
         self._refuse_until_ns = 0
+        self._problem = ""
         self._final: list[JobId] = []
         self._ended = False
         self._stopping = False
@@ -198,13 +199,13 @@ class Brain:
             wakeup_ns = next_wakeup_ns(self._state)
             due_ns = min((due for due in (due_ns, wakeup_ns) if due is not None), default=None)
             if due_ns is not None:
-                due_ns = max(due_ns, self._refuse_until_ns)
+                due_ns = max(due_ns, self._refuse_until_ns, self._decided_ns + MERGE_WINDOW_NS)
         return None if due_ns is None else max(0.0, (due_ns - now_ns) / NS_PER_S)
 
     def _turn(self, items: list[Item]) -> None:
         state = self._state or self._reload()
         if state is None:
-            self._refuse(items, _unavailable("it cannot be read"))
+            self._refuse(items, _unavailable(self._problem))
             return
         batch = _Batch()
         try:
@@ -214,7 +215,11 @@ class Brain:
         except StoreError as problem:
             self._journal.error("commit_failed", problem=str(problem), events=len(batch.records))
             self._replies.clear()
-            self._roll_back()
+            if self.store.lost:
+                self._refuse(items, _stopping())
+                self._end(self.store.lost)
+                return
+            self._roll_back(str(problem))
             self._refuse([item for item in items if item.writes], _unavailable(str(problem)))
             self._turn([item for item in items if not item.writes])
         except BaseException:
@@ -234,7 +239,7 @@ class Brain:
             try:
                 change = item.request(state, now_ns)
                 if change.events and refusing:
-                    raise _unavailable("a commit has just failed")
+                    raise _unavailable(self._problem)
             except IrongridError as problem:
                 self._replies.add(item.reply, None, problem)
                 continue
@@ -310,9 +315,9 @@ class Brain:
 
     # ---- when something goes wrong ------------------------------------------------------------
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, problem: str) -> None:
         """Forget what was not committed: the store alone says what is true."""
-        self._state = None
+        self._state, self._problem = None, problem
         self._reload()
         self._refuse_until_ns = self._clock.now_ns() + REFUSE_NS
         self._decide_at_ns = self._refuse_until_ns
@@ -323,6 +328,7 @@ class Brain:
                 self._state = self._load()
             except StoreError as problem:
                 self._journal.error("reload_failed", problem=str(problem))
+                self._problem = str(problem)
                 self._refuse_until_ns = self._clock.now_ns() + REFUSE_NS
         return self._state
 

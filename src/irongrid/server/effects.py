@@ -84,13 +84,19 @@ class Effects:
                 self._stop(command)
         except (IrongridError, TimeoutError) as problem:
             # The engine or the store does not answer: the same call again is safe.
-            name = type(command).__name__
-            self._journal.warning("effect_delayed", command=name, problem=str(problem))
-            due = monotonic() + pause_s
-            again_s = min(2 * pause_s, LAST_RETRY_S)
-            heapq.heappush(self._later, (due, next(self._order), command, again_s))
+            self._journal.warning("effect_delayed", command=str(command), problem=str(problem))
+            self._put_off(command, pause_s)
+        except Exception:
+            # A fault of ours; the thread must live on for all other jobs.
+            self._journal.exception("effect_failed", command=str(command))
+            self._put_off(command, pause_s)
         else:
             self._on_done()
+
+    def _put_off(self, command: Command, pause_s: float) -> None:
+        again_s = min(2 * pause_s, LAST_RETRY_S)
+        due = monotonic() + pause_s
+        heapq.heappush(self._later, (due, next(self._order), command, again_s))
 
     def _launch(self, launch: Launch) -> None:
         orders = self._brain.look(lambda state, now_ns: self._orders_for(state, launch))

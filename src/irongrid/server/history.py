@@ -11,8 +11,8 @@ from irongrid.domain.codec import to_json
 from irongrid.domain.event import Recorded
 from irongrid.domain.ids import JobId
 from irongrid.domain.messages import EventPage, EventRow
+from irongrid.errors import StoreError
 from irongrid.server.feed import Feed
-from irongrid.server.work import jobs_of
 from irongrid.store import EventReader, open_reader
 
 
@@ -37,7 +37,7 @@ class History:
                 self._thread, self._from_store, after_seq, limit, job
             )
         else:
-            wanted = [record for record in recent if job is None or job in jobs_of(record.event)]
+            wanted = [record for record in recent if job in (None, job_of(record))]
             rows = tuple(event_row(record) for record in wanted[:limit])
         return EventPage(events=rows, head_seq=max(head_seq, rows[-1].seq if rows else 0))
 
@@ -50,7 +50,18 @@ class History:
     def _from_store(self, after_seq: int, limit: int, job: JobId | None) -> tuple[EventRow, ...]:
         if self._reader is None:
             self._reader = open_reader(self._target)
-        return tuple(event_row(record) for record in self._reader.read(after_seq, limit, job=job))
+        try:
+            return tuple(event_row(found) for found in self._reader.read(after_seq, limit, job=job))
+        except StoreError:
+            # A connection that broke must not stand in the way of the next reader.
+            self._reader.close()
+            self._reader = None
+            raise
+
+
+def job_of(record: Recorded) -> JobId | None:
+    """The job that an event is about; None for decisions and for the server's own events."""
+    return getattr(record.event, "job", None)
 
 
 def event_row(record: Recorded) -> EventRow:
@@ -61,6 +72,6 @@ def event_row(record: Recorded) -> EventRow:
         at_ns=record.at_ns,
         kind=event.kind,
         version=event.version,
-        job_id=getattr(event, "job", ""),
+        job_id=job_of(record) or "",
         body=to_json(event),
     )

@@ -68,6 +68,7 @@ class _Uvicorn(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 access_log=False,
+                proxy_headers=False,
                 log_config=None,
                 server_header=False,
                 date_header=False,
@@ -123,6 +124,8 @@ class _Uvicorn(uvicorn.Server):
 
     def _address(self) -> str:
         host, port = self._listener.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - asked, not bound
+            host = socket.gethostname()
         name = f"[{host}]" if ":" in host else host
         return f"{self._options.scheme}://{name}:{port}"
 

@@ -53,6 +53,9 @@ class Observer:
                 self._look()
             except (IrongridError, TimeoutError) as problem:
                 self._journal.warning("observe_failed", problem=str(problem))
+            except Exception:
+                # A server that no longer looks would never notice a lost worker.
+                self._journal.exception("observe_failed")
 
     def _look(self) -> None:
         wanted = self._brain.look(lambda state, now_ns: requests.wanted_workers(state))

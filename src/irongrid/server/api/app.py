@@ -169,12 +169,15 @@ def _routes(context: Context, streams: Streams, logs: LogRoutes) -> tuple[Route,
     jobs, workers, admin = JobRoutes(context), WorkerRoutes(context), AdminRoutes(context)
     events = EventRoutes(context, streams)
     job = "/v1/jobs/{job}"
+    # The router looks from the top, so what is asked most often stands first.
     return (
+        Route("POST", "/v1/jobs", jobs.submit, Submitted, SubmitRequest, 201),
+        Route("POST", "/v1/worker/report", workers.report, ReportAnswer, WorkerReport),
+        Route("GET", "/v1/worker/directive", workers.directive, Directive),
         Route("GET", "/healthz", admin.health),
         Route("GET", "/v1/status", admin.status, ServerStatus),
         Route("GET", "/metrics", admin.metrics, media=TEXT),
         Route("POST", "/v1/shutdown", admin.shutdown, None, ShutdownRequest, 202),
-        Route("POST", "/v1/jobs", jobs.submit, Submitted, SubmitRequest, 201),
         Route("GET", "/v1/jobs", jobs.page, JobPage),
         Route("GET", job, jobs.detail, JobDetail),
         Route("GET", f"{job}/why", jobs.why, Reason),
@@ -187,8 +190,6 @@ def _routes(context: Context, streams: Streams, logs: LogRoutes) -> tuple[Route,
         Route("GET", f"{job}/logs/stream", logs.stream, media=SSE),
         Route("GET", "/v1/events", events.page, EventPage),
         Route("GET", "/v1/events/stream", events.stream, media=SSE),
-        Route("POST", "/v1/worker/report", workers.report, ReportAnswer, WorkerReport),
-        Route("GET", "/v1/worker/directive", workers.directive, Directive),
     )
 
 
