@@ -1,5 +1,6 @@
 """A real worker against a small scripted server: no mocks, real processes, real sockets."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -94,10 +95,11 @@ class ScriptedServer:
                 else:
                     status, value = 200, to_json(work())
                 content = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(ConnectionError):  # The worker has gone meanwhile.
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
