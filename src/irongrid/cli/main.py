@@ -118,7 +118,7 @@ def up(
 @app.command(rich_help_panel=SERVER)
 def down(
     stop_jobs: Annotated[
-        bool, typer.Option("--stop-jobs", help="Stop running jobs too; they save first.")
+        bool, typer.Option("--stop-jobs", help="Running jobs save, stop and wait in the queue.")
     ] = False,
     as_json: Json = False,
 ) -> int:
