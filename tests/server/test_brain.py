@@ -217,6 +217,16 @@ def test_after_a_failed_commit_the_server_goes_on_by_itself(
     assert [r.seq for r in stand.recorded()] == list(range(1, state.seq + 1))
 
 
+def test_a_store_that_is_lost_ends_the_server_with_its_words(stand: Stand) -> None:
+    stand.store._lost = "the store is lost until a restart: connection reset"
+    with pytest.raises(Unavailable):
+        stand.brain.call(submit("a"))
+
+    wait_until(lambda: stand.fatal == [stand.store.lost])
+    with pytest.raises(Unavailable):
+        stand.brain.call(submit("b"))
+
+
 def test_the_state_in_memory_is_the_fold_of_the_log(stand: Stand) -> None:
     for number in range(20):
         stand.brain.call(submit(f"k{number}"))
