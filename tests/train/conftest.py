@@ -1,12 +1,16 @@
 """One zygote and one corpus for all tests of this folder; a fresh job for each."""
 
+import os
 import random
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.train.gangs import Job, Listener, Nest
+
+SMALL_DISK_BYTES = 4 * 2**20
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +54,18 @@ def listener() -> Iterator[Listener]:
         listener = Listener(Path(folder) / "s")
         yield listener
         listener.close()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    folder = Path(tempfile.mkdtemp(prefix="irongrid-disk-"))
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        folder.rmdir()
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must run as root: a full disk is a small tmpfs")
+        pytest.skip("a full disk is a small tmpfs, and mounting one needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from irongrid.domain.codec import to_json
 from irongrid.domain.job import CheckpointPolicy, TrainTask
 from irongrid.domain.model import ModelShape
@@ -252,3 +254,14 @@ def kill(pids: list[int]) -> None:
     """SIGKILL, as a worker ends a gang."""
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+
+
+def fill(path: Path) -> None:
+    """Write until the disk takes no more."""
+
+    def pour() -> None:
+        while True:
+            out.write(bytes(4096))
+
+    with path.open("wb", buffering=0) as out, pytest.raises(OSError, match="No space left"):
+        pour()

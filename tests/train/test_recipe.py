@@ -59,18 +59,19 @@ def test_losses_do_not_depend_on_the_number_of_ranks(
 def test_a_killed_run_goes_on_to_the_same_losses_bit_for_bit(
     nest: Nest, job: Job, ranks: int
 ) -> None:
-    whole = copy_of(job.with_(steps=120), "whole")
+    job.checkpoint = CheckpointPolicy(every_steps=7)
+    whole = copy_of(job.with_(steps=50), "whole")
     assert nest.run(whole, ranks) == [0] * ranks
 
     pids = nest.start(job, ranks)
-    until(lambda: len(job.metrics()) >= 20, "20 steps")
+    until(lambda: len(job.metrics()) >= 12, "12 steps")
     kill(pids)
     assert nest.wait(pids) == [-9] * ranks
-    assert 0 < len(job.metrics()) < 120
+    assert 0 < len(job.metrics()) < 50
     assert nest.run(job, ranks, generation=2) == [0] * ranks
 
     assert job.losses() == whole.losses()
-    assert [line["step"] for line in job.metrics()] == list(range(1, 121))
+    assert [line["step"] for line in job.metrics()] == list(range(1, 51))
     assert job.metrics()[-1]["eval_loss"] == whole.metrics()[-1]["eval_loss"]
 
 
@@ -88,7 +89,8 @@ def test_the_rank_that_is_left_says_that_it_lost_another(nest: Nest, job: Job) -
 def test_a_stopped_run_goes_on_with_another_number_of_ranks(
     nest: Nest, job: Job, listener: Listener, before: int, after: int
 ) -> None:
-    whole = copy_of(job.with_(global_batch=12, steps=40), "whole")
+    job.checkpoint = CheckpointPolicy(every_steps=10)
+    whole = copy_of(job.with_(global_batch=12, steps=30), "whole")
     assert nest.run(whole, 1) == [0]
 
     pids = nest.start(job, before, extra=listener.environment())
@@ -96,13 +98,13 @@ def test_a_stopped_run_goes_on_with_another_number_of_ranks(
     listener.tell({"t": "stop", "save": True})
     assert nest.wait(pids) == [75] * before
     stopped_at = len(job.metrics())
-    assert stopped_at < 40
+    assert stopped_at < 30
     assert listener.heard("checkpoint")[-1]["step"] == stopped_at
     assert nest.run(job, after, epoch=2) == [0] * after
 
     assert job.losses() == pytest.approx(whole.losses(), abs=1e-5)
     latest = complete_places(job.checkpoints, 9)[0]
-    assert latest == Place(2, 40)
+    assert latest == Place(2, 30)
     assert read_manifest(job.checkpoints, latest).parent == (1, stopped_at)
 
 

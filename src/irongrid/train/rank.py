@@ -56,9 +56,9 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         seat = seat_from(environ, len(os.sched_getaffinity(0)))
         config = config_from(environ)
-        # torchrun counts its restarts by itself; a worker's generation says the same.
-        restarts = int(environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-        config = replace(config, generation=max(config.generation, restarts))
+        # torchrun counts by itself; where there is a worker, both are the same.
+        restarts = environ.get("TORCHELASTIC_RESTART_COUNT", str(config.generation))
+        config = replace(config, generation=int(restarts))
         os.chdir(config.workdir)
         return 0 if train(config, seat) else STOPPED
     except Fenced as error:

@@ -21,27 +21,46 @@ from irongrid.train.files import sync_folder
 def retain(root: Path, *, keep: int, up_to_epoch: int, damaged: Collection[Place] = ()) -> None:
     """Keep the newest sound checkpoints and their chunks; delete the others.
 
-    Call it only while no save is under way: a chunk that no manifest names is deleted.
+    Call it only while no save is under way: a chunk that no manifest names is deleted. While there
+    is no sound checkpoint at all, nothing is.
 
     Args:
         damaged: checkpoints whose chunks are known to be bad, though their manifests look sound.
+
+    Raises:
+        OSError: something cannot be read or deleted; calling again later is safe.
     """
     named: set[str] = set()
-    kept = 0
+    kept, surplus = 0, []
     for place in complete_places(root, up_to_epoch):
-        if kept < keep and place not in damaged:
-            try:
-                indexes = read_indexes(root, read_manifest(root, place))
-            except CheckpointDamaged as error:
-                if isinstance(error.__cause__, OSError) and not _is_gone(error.__cause__):
-                    return  # Perhaps readable later: nothing may be judged unused today.
-                continue
-            named.update(chunk.sha256 for index in indexes for chunk in index.chunks)
+        chunks = _chunks(root, place) if kept < keep and place not in damaged else None
+        if chunks is None:
+            surplus.append(place)
+        else:
             kept += 1
-        elif kept > 0:
-            _forget(place.folder(root))
+            named |= chunks
+    if kept == 0:
+        return
+    for place in surplus:
+        _forget(place.folder(root))
     _remove_unfinished(root, up_to_epoch)
     ChunkStore(root / "chunks").keep_only(named)
+
+
+def _chunks(root: Path, place: Place) -> set[str] | None:
+    """Names of a checkpoint's chunks; None when it is damaged.
+
+    Raises:
+        OSError: it cannot be read now, but perhaps later.
+    """
+    try:
+        indexes = read_indexes(root, read_manifest(root, place))
+    except CheckpointDamaged as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            raise cause from error
+        return None
+    return {chunk.sha256 for index in indexes for chunk in index.chunks}
 
 
 def _forget(folder: Path) -> None:
@@ -57,7 +76,3 @@ def _remove_unfinished(root: Path, up_to_epoch: int) -> None:
             for folder in epoch_folder(root, epoch).glob("step-*"):
                 if not (folder / MANIFEST).exists():
                     shutil.rmtree(folder)
-
-
-def _is_gone(error: BaseException) -> bool:
-    return isinstance(error, FileNotFoundError)

@@ -119,6 +119,7 @@ class CheckpointWriter:
         self._idle = threading.Event()
         self._idle.set()
         self._count = 0
+        self._damaged = set(identity.damaged)
         self._broken: BaseException | None = None
         self._store: Store | None = None
         self._thread: threading.Thread | None = None
@@ -260,6 +261,7 @@ class CheckpointWriter:
             sync_folder(folder.parent)
             sync_folder(self._root)
             read_manifest(self._root, place)
+            self._damaged.discard(place)
         except OSError as error:
             raise _failure(error) from error
         except CheckpointDamaged as error:
@@ -318,7 +320,7 @@ class CheckpointWriter:
         """Apply retention; what cannot be deleted today is tried again after the next save."""
         me = self._identity
         try:
-            retain(self._root, keep=me.keep, up_to_epoch=me.epoch, damaged=me.damaged)
+            retain(self._root, keep=me.keep, up_to_epoch=me.epoch, damaged=self._damaged)
         except OSError as error:
             sys.stderr.write(f"irongrid: old checkpoints cannot be removed: {error}\n")
 

@@ -1,0 +1,135 @@
+"""The zygote: one thread, warm, and everything that it forked ends with it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.train.gangs import DEADLINE_S, Job, Nest, environment, kill, until
+
+
+@pytest.fixture
+def own_nest(tmp_path: Path) -> Nest:
+    """A zygote that the test may end."""
+    return Nest(tmp_path / "own.log")
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, reaped or not."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_gang_is_replaced_by_a_new_generation(nest: Nest, job: Job) -> None:
+    pids = nest.start(job.with_(steps=100_000), 2)
+    until(lambda: len(job.metrics()) >= 8, "8 steps")
+    kill(pids)
+    assert nest.wait(pids) == [-9, -9]
+    done = len(job.metrics())
+
+    again = nest.start(job, 2, generation=2)
+    until(lambda: len(job.metrics()) > done, "new steps")
+    kill(again)
+
+    assert nest.wait(again) == [-9, -9]
+    assert not set(pids) & set(again)
+
+
+def test_a_rank_has_its_own_session_folder_and_environment_and_no_zygote_socket(
+    nest: Nest, job: Job
+) -> None:
+    [pid] = nest.start(job.with_(steps=100_000), 1, extra={"IRONGRID_ATTEMPT": "j000001.1"})
+    until(lambda: len(job.metrics()) >= 1, "a step")
+    rank, zygote = psutil.Process(pid), psutil.Process(nest.process.pid)
+
+    assert os.getsid(pid) == pid
+    assert rank.cwd() == str(job.folder.parent)
+    assert zygote.num_threads() == 1
+    sockets = {os.readlink(f"/proc/{p.pid}/fd/{fd}") for p in (zygote,) for fd in fds(p.pid)}
+    control = {name for name in sockets if name.startswith("socket:")}
+    assert not control & {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in fds(pid)}
+    assert not [fd for fd in fds(pid) if "eventfd" in os.readlink(f"/proc/{pid}/fd/{fd}")][1:]
+    kill([pid])
+    nest.wait([pid])
+
+
+def fds(pid: int) -> list[str]:
+    return os.listdir(f"/proc/{pid}/fd")
+
+
+@pytest.mark.parametrize("how", ["killed", pytest.param("socket closed", marks=pytest.mark.slow)])
+def test_ranks_and_store_end_with_the_zygote(own_nest: Nest, job: Job, how: str) -> None:
+    pids = own_nest.start(job.with_(steps=100_000), 2)
+    until(lambda: len(job.metrics()) >= 1, "a step")
+    children = [child.pid for child in psutil.Process(own_nest.process.pid).children()]
+    assert len(children) == 3, "two ranks and the store"
+
+    if how == "killed":
+        own_nest.process.send_signal(signal.SIGKILL)
+        own_nest.process.wait(DEADLINE_S)
+    own_nest.close()
+
+    until(lambda: all(gone(pid) for pid in (*children, *pids)), "the end of all children")
+
+
+@pytest.mark.slow
+def test_the_zygote_ends_with_its_worker(tmp_path: Path) -> None:
+    code = (
+        "import os, socket, subprocess, sys\n"
+        "ours, theirs = socket.socketpair()\n"
+        "env = os.environ | {'IRONGRID_ZYGOTE_FD': str(theirs.fileno())}\n"
+        "argv = [sys.executable, '-m', 'irongrid.train.zygote']\n"
+        "p = subprocess.Popen(argv, env=env, pass_fds=[theirs.fileno()])\n"
+        "ours.recv(1000)\n"
+        "print(p.pid, flush=True)\n"
+        "ours.recv(1000)\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    pid = int(worker.stdout.readline())
+
+    worker.kill()
+    worker.wait(DEADLINE_S)
+
+    until(lambda: gone(pid), "the end of the zygote")
+
+
+@pytest.mark.slow
+def test_torchrun_runs_and_restarts_ranks_without_a_zygote(job: Job) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    values = environment(job.with_(steps=400).config(), 0, 2, "127.0.0.1", port)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun += [f"--master-port={port}", "--max-restarts=1", "-m", "irongrid.train.rank"]
+    process = subprocess.Popen(torchrun, env=values)
+    until(lambda: len(job.metrics()) >= 10, "10 steps")
+
+    ranks = [
+        p for p in psutil.Process(process.pid).children() if "irongrid.train.rank" in p.cmdline()
+    ]
+    ranks[0].kill()
+
+    assert process.wait(120) == 0
+    assert [line["step"] for line in job.metrics()] == list(range(1, 401))
+
+
+@pytest.mark.slow
+def test_from_fork_to_the_first_step_takes_well_under_a_second(nest: Nest, job: Job) -> None:
+    job.with_(steps=100_000)
+    taken_s = []
+    for generation in range(1, 8):
+        before = len(job.metrics())
+        begin_s = time.monotonic()
+        pids = nest.start(job, 2, generation=generation)
+        until(lambda before=before: len(job.metrics()) > before, "a new step")  # type: ignore[misc]
+        taken_s.append(time.monotonic() - begin_s)
+        kill(pids)
+        nest.wait(pids)
+
+    # The target is 0.5 s on an idle machine; twice that leaves room for a busy one.
+    assert sorted(taken_s)[len(taken_s) // 2] < 1.0
