@@ -18,9 +18,9 @@ from irongrid.errors import IrongridError
 
 CLIENTS = 4
 # One job in so many runs; the others are cancelled as soon as they are acknowledged.
-ONE_RUNS_IN = 12
+ONE_RUNS_IN = 25
 # Then a client only reads until the kill, so that the log stays short enough to check thoroughly.
-JOBS_PER_LIFE = 20
+JOBS_PER_LIFE = 15
 DRAIN_S = 300.0
 
 

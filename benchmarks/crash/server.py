@@ -31,7 +31,7 @@ sleep 0.2
 class Victim:
     """A server on a home folder of its own, started again after each kill."""
 
-    def __init__(self, folder: Path, nodes: str = "2x2") -> None:
+    def __init__(self, folder: Path, nodes: str = "2x4") -> None:
         self.home = Home(folder / "home")
         self.marks = folder / "marks"
         self.nodes = nodes
