@@ -28,6 +28,7 @@ from irongrid.worker.sessions import Connection, Sessions
 from irongrid.worker.zygote import Zygote
 
 _HOUSEKEEPING_S = 1.0
+_LOOK_S = 0.3
 _SWEEP_S = 0.01
 _STATUS_S = 5.0
 _LAST_WORDS_S = 30.0
@@ -67,6 +68,7 @@ class Agent:
         self._exit: tuple[Exit, float] | None = None
         self._ended = False
         self._turned_at_s = time.monotonic()
+        self._looked_at_s = 0.0
 
     def run(self) -> None:
         """Work until the attempt is over for this worker."""
@@ -101,8 +103,10 @@ class Agent:
         if pause_s > _PAUSE_S:
             self._hang.excuse(pause_s)
         self._settle(now_s)
-        self._check_lease(now_s)
-        self._check_silence(now_s)
+        if now_s - self._looked_at_s > _LOOK_S:
+            self._looked_at_s = now_s
+            self._check_lease(now_s)
+            self._check_silence(now_s)
         self._do(self._life.tick(now_s))
         self._check_gone(now_s)
         self._check_exit(now_s)

@@ -39,6 +39,8 @@ class Connection:
                 return read, False
             for message in self._lines.feed(data):
                 self._take(message, read)
+            if len(data) < _READ_BYTES:
+                break  # Most likely there is no more, and if there is, the loop turns again.
         return read, True
 
     def _take(self, message: dict[str, Any], read: list[Line]) -> None:
