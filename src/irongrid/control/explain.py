@@ -12,6 +12,8 @@ from irongrid.scheduler.view import ClusterView, WaitingView
 from irongrid.units import NS_PER_S, format_bytes, format_duration
 
 _HOLDERS_SHOWN = 5
+# Jobs ahead in the queue that are looked at, so that `why` costs little in a queue of any length.
+_LOOKED_AT = 1000
 
 
 def explain(state: State, job: Job, now_ns: int) -> Reason:
@@ -82,7 +84,7 @@ def _limit(job: Job, now_ns: int) -> str:
 
 def _waiting(state: State, job: Job, now_ns: int) -> Reason:
     position = state.queue_position(job.id)
-    view = cluster_view(state, now_ns, budget=position)
+    view = cluster_view(state, now_ns, budget=min(position, _LOOKED_AT))
     waiting = waiting_view(job)
     blocked = blocking_code(view, waiting)
     holder = reservation_holder(view, job.id)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from itertools import islice
 
 from irongrid.control.state import Attempt, Job, State
-from irongrid.domain.ids import JobId, attempt_id, job_id
+from irongrid.domain.ids import JobId, attempt_id
 from irongrid.domain.job import JobState, TrainTask
 from irongrid.domain.messages import (
     AttemptView,
@@ -123,17 +123,10 @@ def _live_ids(state: State, states: Collection[str], limit: int, cursor: str) ->
 
 
 def _all_ids(state: State, states: Collection[str], limit: int, cursor: str) -> list[JobId]:
-    """Walks down from the newest id; ids have no gaps."""
-    number = state.submitted
-    found: list[JobId] = []
-    while number > 0 and len(found) <= limit:
-        job = job_id(number)
-        number -= 1
-        if cursor and job >= cursor:
-            continue
-        if not states or state.jobs[job].state in states:
-            found.append(job)
-    return found
+    """Walks down from the newest; jobs stand in the order of their submission."""
+    older = (job for job in reversed(state.jobs.values()) if not cursor or job.id < cursor)
+    wanted = (job.id for job in older if not states or job.state in states)
+    return list(islice(wanted, limit + 1))
 
 
 def node_rows(state: State) -> tuple[NodeRow, ...]:
