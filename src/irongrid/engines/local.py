@@ -176,7 +176,8 @@ class LocalEngine:
         log_fd = os.open(folder / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "irongrid.worker"],
+                # -P: nothing in the working folder can pose as one of our modules.
+                [sys.executable, "-P", "-m", "irongrid.worker"],
                 stdin=subprocess.PIPE,
                 stdout=log_fd,
                 stderr=log_fd,

@@ -92,7 +92,9 @@ class Agent:
 
     def _timeout_s(self) -> float:
         if self._killing_since_s is not None:
-            return _SWEEP_S
+            # What does not die at once waits for a device: asking more often does not help.
+            waited_s = time.monotonic() - self._killing_since_s
+            return _SWEEP_S if waited_s < _HOUSEKEEPING_S else 10 * _SWEEP_S
         due_s = self._life.next_due_s()
         wait_s = _HOUSEKEEPING_S if due_s is None else due_s - time.monotonic()
         return min(max(wait_s, 0.0), _HOUSEKEEPING_S)

@@ -36,7 +36,6 @@ def main() -> int:
         where = problem.path if isinstance(problem, CodecError) else "JSON"
         note(f"no usable order on stdin: {type(problem).__name__} at {where}")
         return 2
-    os.umask(0o077)
     containment = _containment(order)
     if not take_place(folder_of(order), containment.group_paths):
         note("another worker has had this place")

@@ -162,8 +162,7 @@ def spawn(
             preexec_fn=prepare,
         )
     except FileNotFoundError as problem:
-        text = f"{argv[0]!r} was not found; PATH is {environment.get('PATH', '')!r}"
-        raise StartFailed(text) from problem
+        raise StartFailed(f"{argv[0]!r} was not found on this node") from problem
     except (OSError, subprocess.SubprocessError, ValueError) as problem:
         raise StartFailed(f"{argv[0]!r} could not be started: {problem}") from problem
     rank.running(rank.process.pid)
