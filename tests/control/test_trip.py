@@ -8,7 +8,7 @@ from irongrid.control.decide import evacuate
 from irongrid.control.views import job_detail
 from irongrid.domain.decision import WaitCode
 from irongrid.domain.event import Decided, LaunchRefused
-from irongrid.domain.failure import FailureCode
+from irongrid.domain.failure import Failure, FailureCode
 from irongrid.domain.job import JobState
 from irongrid.errors import Conflict, Fenced, Refused
 
@@ -117,6 +117,20 @@ def test_a_lost_worker_sends_the_job_back_to_the_queue_and_on_to_a_new_epoch(
 
     assert (world.job(job).state, world.job(job).epoch) == (JobState.RUNNING, 2)
     assert world.job(job).past[0].failures[0].code is FailureCode.WORKER_LOST
+
+
+def test_a_worker_that_gives_itself_up_is_one_failure_and_one_new_epoch(world: World) -> None:
+    job = world.submit(spec(2, retries=1))
+    world.settle()
+    world.advance(5)
+
+    world.fail(job, Failure(code=FailureCode.WORKER_LOST, message="its zygote has ended"))
+    world.settle()
+    world.advance(120)
+    world.settle()
+
+    assert (world.job(job).state, world.job(job).epoch) == (JobState.RUNNING, 2)
+    assert (world.job(job).restarts, world.job(job).retries) == (1, 1)
 
 
 def test_a_worker_of_an_old_epoch_is_fenced(world: World) -> None:

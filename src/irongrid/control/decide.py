@@ -7,6 +7,7 @@ from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import backoff_ns, limit_ns
 from irongrid.domain.decision import Action, Decision, Kill, Outcome, Recover, Start, Stop
 from irongrid.domain.device import Node
+from irongrid.domain.failure import FailureCode
 from irongrid.domain.job import JobState
 from irongrid.scheduler import first_come
 from irongrid.scheduler.view import ClusterView, NodeView, RunningView, WaitingView
@@ -89,7 +90,9 @@ def _after_failure(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
         if job.retries == 0:
             reason = f"{failure.message}; retries.max is 0"
         return [_stop(job, attempt, Outcome.FAIL, reason, grace_s=0.0)]
-    if any(member.gone for member in attempt.members.values()):
+    # A worker that says itself that it is lost is about to go: nothing can be retried in place.
+    lost = failure.code is FailureCode.WORKER_LOST
+    if lost or any(member.gone for member in attempt.members.values()):
         resume_ns = attempt.failed_at_ns + backoff_ns(job.retries)
         stop = _stop(job, attempt, Outcome.REQUEUE, failure.message, grace_s=0.0)
         return [replace(stop, not_before_ns=resume_ns)]
