@@ -33,9 +33,7 @@ def test_the_demo_kills_in_the_middle_with_something_to_lose() -> None:
 
 @pytest.mark.slow
 def test_the_demo_trains_loses_a_rank_recovers_and_writes(tmp_path: Path) -> None:
-    said = command_line(
-        tmp_path, ["demo", "--json"], timeout_s=DEMO_S, TMPDIR=str(tmp_path)
-    )
+    said = command_line(tmp_path, ["demo", "--json"], timeout_s=DEMO_S, TMPDIR=str(tmp_path))
 
     value = said.value
     assert said.exit_code == 0, said.err

@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +123,52 @@ def test_the_schema_is_one_object(tmp_path: Path) -> None:
 
     assert said.value["$schema"].startswith("https://json-schema.org/")
     assert json.loads(command_line(tmp_path, ["schema"]).out) == said.value
+
+
+def test_the_foreground_server_stops_on_an_interrupt(own_home: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "irongrid.cli.main", "up", "--nodes", "1x1", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "IRONGRID_HOME": str(own_home)},
+    )
+    assert server.stderr is not None
+    assert any("is serving at" in line for line in iter(server.stderr.readline, ""))
+    server.send_signal(signal.SIGINT)
+    out, _ = server.communicate(timeout=30)
+
+    assert server.returncode == 0
+    assert json.loads(out) == {"stopped": True, "home": str(own_home)}
+    assert not (own_home / "address").exists()
+
+
+def test_a_server_with_a_certificate_of_its_own_runs_jobs(own_home: Path, tmp_path: Path) -> None:
+    key, certificate = certificate_for_loopback(tmp_path)
+    up = ["up", "--detach", "--nodes", "1x1", "--tls-cert", certificate, "--tls-key", key]
+    said = command_line(own_home, [*up, "--json"])
+    assert said.exit_code == 0, said.err
+    assert said.value["address"].startswith("https://127.0.0.1:")
+
+    job = command_line(own_home, ["submit", "--wait", "--json", "--", "true"])
+    assert job.value["state"] == "succeeded", "worker and client trust the server's certificate"
+
+    (own_home / "ca.pem").unlink()
+    said = command_line(own_home, ["ps", "--json"])
+    assert said.exit_code == 3
+    assert "certificate is not trusted" in said.value["error"]["problem"]
+    shutil.copyfile(certificate, own_home / "ca.pem")
+
+
+def certificate_for_loopback(folder: Path) -> tuple[str, str]:
+    """Paths of a new private key and of its certificate, signed by itself."""
+    if shutil.which("openssl") is None:
+        assert os.environ.get("CI") != "true", "CI must have openssl"
+        pytest.skip("openssl is missing: apt-get install openssl")
+    key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
+    subprocess.run(
+        ["openssl", *words, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    return key, certificate

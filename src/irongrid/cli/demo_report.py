@@ -126,9 +126,7 @@ def job_handed_in(screen: Screen, detail: JobDetail) -> None:
 
 def killed(screen: Screen, pid: int, step: int, saved_step: int) -> None:
     """The blow."""
-    text = (
-        f"SIGKILL to a rank (pid {pid}) at step {step}; the last checkpoint has step {saved_step}"
-    )
+    text = f"SIGKILL to a rank (pid {pid}) at step {step}; step {saved_step} is saved"
     screen.note(f"kill        {text}", style="bold red")
 
 

@@ -18,7 +18,7 @@ from irongrid.domain.messages import NodeRow, ServerStatus
 from irongrid.errors import Refused, Unreachable
 from irongrid.units import format_bytes
 
-START_S = 60.0
+START_S = 120.0
 POLL_S = 0.02
 _LOG_LINES = 12
 
@@ -144,7 +144,11 @@ def start_detached(options: UpOptions, screen: Screen) -> int:
             stderr=file,
             start_new_session=True,
         )
-    _wait_until_it_answers(home, child, start, screen)
+    try:
+        _wait_until_it_answers(home, child, start, screen)
+    except BaseException:
+        child.terminate()  # what was not announced must not stay behind
+        raise
     return child.pid
 
 

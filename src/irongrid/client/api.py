@@ -5,7 +5,6 @@ Answers that are not a success become errors of ours (`errors_of_answers`). No a
 they have seen, at the address that the home names by then.
 """
 
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,8 @@ from typing import Any, TypeVar
 import httpx2
 
 from irongrid.client.answers import raise_for_answer, read
-from irongrid.client.home import START_ONE, Home
+from irongrid.client.home import CA_FILE, START_ONE, Home
+from irongrid.client.tls import trust
 from irongrid.domain.codec import to_json
 from irongrid.domain.ids import split_attempt_id
 from irongrid.domain.job import JobState
@@ -43,6 +43,7 @@ CONNECT_S = 3.0
 ANSWER_S = 30.0
 # A stream is never silent for longer: the server sends a comment line at least every 15 s.
 STREAM_SILENCE_S = 60.0
+_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
 PATIENCE_S = 60.0
 NEXT_ATTEMPT_S = 0.5
 SUBMIT_PAUSES_S = (0.05, 0.2)
@@ -62,7 +63,7 @@ class Client:
         *,
         answer_s: float = ANSWER_S,
         patience_s: float = PATIENCE_S,
-        ca_file: Path | None = None,
+        ca_file: Path = Path(CA_FILE),
         endpoint: Callable[[], tuple[str, str]] | None = None,
     ) -> None:
         """Talk to the server at `address`.
@@ -79,7 +80,8 @@ class Client:
         self._patience_s = patience_s
         self._http = httpx2.Client(
             timeout=httpx2.Timeout(answer_s, connect=CONNECT_S),
-            verify=_trust(address, ca_file),
+            # Loading the machine's authorities takes 20 ms, and plain HTTP has no use for them.
+            verify=trust(ca_file) if address.startswith("https:") else False,
             trust_env=False,  # traffic to a loopback address must not go through a proxy
         )
 
@@ -115,10 +117,16 @@ class Client:
     # ---- the server ---------------------------------------------------------------------------
 
     def healthy(self) -> bool:
-        """Whether a server answers there."""
+        """Whether a server answers there.
+
+        Raises:
+            Unreachable: one does, but with a certificate that is not trusted.
+        """
         try:
             return self._http.get(f"{self.address}/healthz").status_code == 200
-        except httpx2.TransportError:
+        except httpx2.TransportError as error:
+            if _DISTRUST in str(error):
+                raise _distrusted(self.address, error) from error
             return False
 
     def status(self) -> ServerStatus:
@@ -378,6 +386,8 @@ class Client:
         except httpx2.TimeoutException as error:
             raise Unreachable(self.address, "no answer in time", _is_it_alive()) from error
         except httpx2.TransportError as error:
+            if _DISTRUST in str(error):
+                raise _distrusted(self.address, error) from error
             problem = f"no server answers ({error})" if str(error) else "no server answers"
             raise Unreachable(self.address, problem, START_ONE) from error
 
@@ -386,11 +396,6 @@ def _is_it_alive() -> str:
     return "see whether it is overloaded or stuck: irongrid doctor"
 
 
-def _trust(address: str, ca_file: Path | None) -> ssl.SSLContext | bool:
-    if not address.startswith("https:"):
-        return False  # nothing to verify; loading the machine's authorities would take 20 ms
-    context = ssl.create_default_context()
-    if ca_file is not None and ca_file.exists():
-        context.load_verify_locations(cafile=ca_file)
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
+def _distrusted(address: str, error: httpx2.TransportError) -> Unreachable:
+    fix = "use a certificate that names this host; put its authority into ca.pem in the home"
+    return Unreachable(address, f"its certificate is not trusted: {error}", fix)

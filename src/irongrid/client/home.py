@@ -8,6 +8,7 @@ from pathlib import Path
 
 from irongrid.errors import Unreachable
 
+CA_FILE = "ca.pem"
 START_ONE = "start one: irongrid up --detach"
 
 
@@ -38,7 +39,7 @@ class Home:
     @property
     def ca_file(self) -> Path:
         """Certificate to trust beside the machine's own; need not exist."""
-        return self.path / "ca.pem"
+        return self.path / CA_FILE
 
     @property
     def server_log(self) -> Path:

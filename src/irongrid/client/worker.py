@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from irongrid.client.home import CA_FILE
+from irongrid.client.tls import trust
 from irongrid.domain.codec import from_json, to_json
 from irongrid.domain.ids import NodeId
 from irongrid.domain.messages import Directive, ErrorBody, ReportAnswer, WorkerReport
@@ -77,10 +79,14 @@ class WorkerClient:
         address = urlsplit(self._address_file.read_text().strip())
         if address.hostname is None:
             raise ValueError("the address file names no server")
-        kind = (
-            http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        )
-        self._connection = kind(address.hostname, address.port, timeout=timeout_s)
+        host, port = address.hostname, address.port
+        if address.scheme == "https":
+            context = trust(self._address_file.with_name(CA_FILE))
+            self._connection = http.client.HTTPSConnection(
+                host, port, timeout=timeout_s, context=context
+            )
+        else:
+            self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         return self._connection
 
 
