@@ -113,6 +113,48 @@ def test_version_2_tells_its_peak_and_its_kills(tmp_path: Path) -> None:
     assert group.oom_kills() == 1
 
 
+def version_2_tree(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A process two groups deep: /proc/self, its own group, and the one above."""
+    above = tmp_path / "unified" / "user.slice"
+    own = above / "session.scope"
+    own.mkdir(parents=True)
+    for folder in (own, above):
+        (folder / "cgroup.controllers").write_text("cpu memory")
+        (folder / "cgroup.procs").touch()
+    mounts = f"30 20 0:26 / {tmp_path}/unified rw - cgroup2 cgroup2 rw\n"
+    return described(tmp_path, "0::/user.slice/session.scope\n", mounts), own, above
+
+
+def test_version_2_is_used_beside_our_group_where_ours_has_processes(tmp_path: Path) -> None:
+    proc, own, above = version_2_tree(tmp_path)
+    # The kernel refuses to enable controllers below a group with processes; a folder does too.
+    (own / "cgroup.subtree_control").mkdir()
+    (above / "cgroup.subtree_control").write_text("memory cpu")
+
+    assert cgroup.usable(("memory", "cpu"), proc) == (
+        Controller("memory", 2, above),
+        Controller("cpu", 2, above),
+    )
+
+
+def test_version_2_is_used_below_our_group_where_that_works(tmp_path: Path) -> None:
+    proc, own, above = version_2_tree(tmp_path)
+    (own / "cgroup.subtree_control").write_text("")
+
+    assert {each.base for each in cgroup.usable(("memory", "cpu"), proc)} == {own}
+    assert not (above / "cgroup.subtree_control").exists(), "what is not ours stays as it is"
+
+
+def test_controllers_of_version_2_share_a_folder_or_the_better_half_is_taken(
+    tmp_path: Path,
+) -> None:
+    proc, own, above = version_2_tree(tmp_path)
+    (own / "cgroup.subtree_control").mkdir()
+    (above / "cgroup.subtree_control").write_text("memory")
+
+    assert cgroup.usable(("memory", "cpu"), proc) == (Controller("memory", 2, above),)
+
+
 @pytest.fixture
 def controllers() -> tuple[Controller, ...]:
     found = cgroup.usable(("memory", "cpu"))

@@ -61,19 +61,26 @@ def own_folders(proc: Path = Path("/proc/self")) -> dict[str, tuple[int, Path]]:
     return found
 
 
-def usable(wanted: Sequence[str]) -> tuple[Controller, ...]:
+def usable(wanted: Sequence[str], proc: Path = Path("/proc/self")) -> tuple[Controller, ...]:
     """Those of the wanted controllers below which this process can make groups."""
-    folders = own_folders()
-    found = []
-    for name in wanted:
-        version, folder = folders.get(name, (0, Path("/")))
-        bases = [folder] if version == 1 else [folder, folder.parent] if version == 2 else []
-        for base in bases:
-            controller = Controller(name, version, base)
-            if _works(controller, own=base == folder):
-                found.append(controller)
-                break
-    return tuple(found)
+    folders = own_folders(proc)
+    named = [(name, *folders[name]) for name in wanted if name in folders]
+    first = [Controller(name, 1, folder) for name, version, folder in named if version == 1]
+    second = [(name, folder) for name, version, folder in named if version == 2]
+    return tuple(each for each in first if _works(each)) + _usable_together(second)
+
+
+def _usable_together(named: Sequence[tuple[str, Path]]) -> tuple[Controller, ...]:
+    """Controllers of version 2, all below one folder: there a process is in one group only.
+
+    Below our own group they work where no process is in it, as at the root; else beside it.
+    """
+    best: tuple[Controller, ...] = ()
+    for base in dict.fromkeys(base for _, own in named for base in (own, own.parent)):
+        here = [Controller(name, 2, base) for name, _ in named]
+        working = tuple(each for each in here if _works(each, own=base == named[0][1]))
+        best = max(best, working, key=len)
+    return best
 
 
 class Group:
@@ -85,7 +92,8 @@ class Group:
     @property
     def procs_files(self) -> tuple[str, ...]:
         """Files into which a process writes `0` to join."""
-        return tuple(str(folder / "cgroup.procs") for folder in self._folders.values())
+        folders = dict.fromkeys(self._folders.values())
+        return tuple(str(folder / "cgroup.procs") for folder in folders)
 
     def create(self, limits: Limits) -> None:
         """Make the group with its limits.
@@ -162,7 +170,7 @@ def _settings(controller: Controller, limits: Limits) -> tuple[tuple[str, str], 
     return (("cpu.max", f"{quota_us} {_PERIOD_US}"),)
 
 
-def _works(controller: Controller, *, own: bool) -> bool:
+def _works(controller: Controller, *, own: bool = True) -> bool:
     """Whether a group with this controller can be made; the sure way to know is to make one."""
     probe = controller.base / f"irongrid-probe-{os.getpid()}-{controller.name}"
     try:
@@ -173,11 +181,10 @@ def _works(controller: Controller, *, own: bool) -> bool:
                     return False
                 enabled.write_text(f"+{controller.name}")
         probe.mkdir()
-        writable = os.access(probe / "cgroup.procs", os.W_OK)
         probe.rmdir()
     except OSError:
         return False
-    return writable
+    return os.access(controller.base / "cgroup.procs", os.W_OK)
 
 
 def _inside(mount: str, root: str, path: str) -> Path:
