@@ -1,7 +1,8 @@
 """README and docs are true: their commands run, their files parse, their links lead somewhere.
 
-The word after a fence's language says what to do with the block: `sh run` is run as it stands, in
-order, against a real server; `yaml job` is a whole job file; everything else is looked at only.
+The word after a fence's language says what to do with the block: `sh run` and `python run` are run
+as they stand, in order, against a real server; `yaml job` is a whole job file; the rest is looked
+at only.
 """
 
 import os
@@ -25,6 +26,7 @@ PAGES.append(ROOT / "AGENTS.md")
 VERBS = get_command(app).commands  # type: ignore[attr-defined]
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+SHELL_KINDS = ("sh run", "sh no-run")
 SCRIPT_S = 120.0
 
 
@@ -92,6 +94,24 @@ def test_the_commands_of_a_page_run_as_they_stand(page: Path, newcomer: dict[str
 
 
 @pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.tag == "python run"], ids=lambda block: block.name
+)
+def test_the_python_of_a_page_runs_as_it_stands(block: Block, newcomer: dict[str, str]) -> None:
+    subprocess.run(["irongrid", "up", "--detach"], env=newcomer, check=True, capture_output=True)
+
+    done = subprocess.run(
+        [sys.executable, "-c", block.text],
+        env=newcomer,
+        capture_output=True,
+        text=True,
+        timeout=SCRIPT_S,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "hello\n"
+
+
+@pytest.mark.parametrize(
     "block", [block for block in BLOCKS if block.tag == "yaml job"], ids=lambda block: block.name
 )
 def test_a_job_file_of_a_page_is_accepted(block: Block) -> None:
@@ -139,4 +159,14 @@ def test_the_page_for_agents_is_short() -> None:
 def test_fences_are_of_a_known_kind() -> None:
     kinds = {block.tag for block in BLOCKS}
 
-    assert kinds <= {"", "sh", "sh run", "sh no-run", "yaml", "yaml job", "json", "python", "text"}
+    assert kinds <= {
+        "",
+        "sh",
+        "sh run",
+        "sh no-run",
+        "yaml",
+        "yaml job",
+        "json",
+        "python run",
+        "text",
+    }

@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -127,16 +127,17 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"irongrid {__version__}\n"
 
 
-def test_help_answers_in_under_0_4_s() -> None:
+def test_help_takes_less_than_0_4_s_of_a_core() -> None:
     command = [sys.executable, "-m", "irongrid.cli.main", "--help"]
-    took_s = []
-    for _ in range(5):
-        start_s = time.perf_counter()
+    used_s = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        took_s.append(time.perf_counter() - start_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
-    # The best of five: other tests share the cores.
-    assert min(took_s) < 0.4
+    # Time of a core, not of the clock: other tests share the cores. Alone the two are the same.
+    assert min(used_s) < 0.4
 
 
 def test_help_loads_nothing_heavy() -> None:
