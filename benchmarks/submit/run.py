@@ -144,12 +144,14 @@ def median(values: list[float]) -> float:
 def empty_queue(folder: Path, repeats: int, seconds: float) -> dict[str, Any]:
     """Submits per second and their latency, on a fresh server each time."""
     runs: list[Measured] = []
-    cpu_share = []
+    cpu_share, cpu_ms = [], []
     for number in range(repeats):
         with busy_server(folder / f"fresh-{number}") as server:
             before_s = server.cpu_s()
             runs.append(server.load(f"r{number}", seconds=seconds))
-            cpu_share.append((server.cpu_s() - before_s) / runs[-1].seconds)
+            used_s = server.cpu_s() - before_s
+            cpu_share.append(used_s / runs[-1].seconds)
+            cpu_ms.append(used_s / runs[-1].submits * 1e3)
         rate = runs[-1].submits / runs[-1].seconds
         say(f"fresh {number}: {rate:.0f}/s, p99 {runs[-1].submit_ms_p99:.1f} ms")
     return {
@@ -157,6 +159,7 @@ def empty_queue(folder: Path, repeats: int, seconds: float) -> dict[str, Any]:
         "p50_ms": median([run.submit_ms_p50 for run in runs]),
         "p99_ms": median([run.submit_ms_p99 for run in runs]),
         "server_cpu_share": median(cpu_share),
+        "server_cpu_ms_per_submit": median(cpu_ms),
         "runs": [asdict(run) for run in runs],
     }
 
@@ -177,7 +180,10 @@ def long_queue(folder: Path, queued: int, repeats: int, seconds: float) -> dict[
         rss_bytes = server.rss_bytes()
         with Client.from_home(server.home) as client:
             waiting = client.jobs(limit=1).counts["queued"]
-        restarts = [server.kill_and_start() for _ in range(repeats)]
+        restarts, restart_cpu = [], []
+        for _ in range(repeats):
+            restarts.append(server.kill_and_start())
+            restart_cpu.append(server.cpu_s())
         say(f"restarts: {[round(restart_s, 2) for restart_s in restarts]} s")
         with Client.from_home(server.home) as client:
             if client.jobs(limit=1).counts["queued"] != waiting:
@@ -193,6 +199,7 @@ def long_queue(folder: Path, queued: int, repeats: int, seconds: float) -> dict[
         "server_rss_bytes": rss_bytes,
         "restart_s": median(restarts),
         "restart_s_max": round(max(restarts), 3),
+        "restart_cpu_s": median(restart_cpu),
         "queued_runs": [asdict(run) for run in runs],
     }
 

@@ -1,4 +1,4 @@
-"""Child process: folds the log and writes a snapshot of the state, at the lowest priority.
+"""Child process: folds the log and writes a snapshot of the state, at a low priority.
 
 The store's name comes in the environment, as it may hold a password.
 """
@@ -12,11 +12,13 @@ from irongrid.server.replay import load_state
 from irongrid.store import open_reader
 
 TARGET_VARIABLE = "IRONGRID_SNAPSHOT_OF"
+# About a tenth of a core's share beside busy processes: it neither disturbs them nor starves.
+NICE = 10
 
 
 def main() -> int:
     """Make one snapshot of the store that the environment names."""
-    lower_priority()
+    os.nice(NICE)
     try:
         reader = open_reader(os.environ[TARGET_VARIABLE])
         state = load_state(reader)
@@ -26,13 +28,6 @@ def main() -> int:
         sys.stderr.write(f"irongrid snapshot: {problem}\n")
         return 1
     return 0
-
-
-def lower_priority() -> None:
-    """Run only when nobody else wants the processor."""
-    os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":
