@@ -273,26 +273,45 @@ def test_the_tail_of_a_log_is_its_last_lines(irongrid: Irongrid) -> None:
     assert value["attempt"] == f"{job}.1"
 
 
+def interrupted(home: Path, *argv: str, until: str) -> tuple[int, str]:
+    """Exit code and stderr of a command line that gets Ctrl-C once it has printed a text."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "irongrid.cli.main", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "IRONGRID_HOME": str(home)},
+    )
+    assert watching.stdout is not None
+    assert any(until in line for line in iter(watching.stdout.readline, ""))
+    watching.send_signal(signal.SIGINT)
+    rest, _ = watching.communicate(timeout=10)
+    return watching.returncode, rest
+
+
 def test_an_interrupt_leaves_the_log_and_never_the_job(
     irongrid: Irongrid, client: Client, server_home: Path
 ) -> None:
     job = submitted(irongrid("submit", "--json", "--", "sh", "-c", "echo up; sleep 60"))
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "irongrid.cli.main", "logs", job, "-f"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "IRONGRID_HOME": str(server_home)},
-    )
-    assert watching.stdout is not None
-    assert watching.stdout.readline() == "up\n"
-    watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=10)
 
-    assert watching.returncode == 130
-    assert f"job {job} is not touched" in err
+    exit_code, said = interrupted(server_home, "logs", job, "-f", until="up")
+
+    assert exit_code == 130
+    assert f"job {job} is not touched" in said
     assert client.job(job).row.state == JobState.RUNNING
     client.cancel(job)
+
+
+def test_an_interrupt_ends_the_waiting_and_never_the_job(client: Client, server_home: Path) -> None:
+    argv = ["submit", "--wait", "--name", "waited-for", "--", "sleep", "60"]
+
+    exit_code, said = interrupted(server_home, *argv, until="running")
+
+    job = client.jobs(limit=1).jobs[0]
+    assert exit_code == 130
+    assert f"job {job.job_id} goes on" in said
+    assert (job.name, job.state) == ("waited-for", JobState.RUNNING)
+    client.cancel(job.job_id)
 
 
 def test_events_are_exported_as_lines_that_hold_the_whole_log(
