@@ -16,10 +16,9 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 class Lines:
-    """Cuts a stream into messages. What is too long or no JSON object is dropped and counted."""
+    """Cuts a stream into messages. What is too long or no JSON object is dropped."""
 
     def __init__(self) -> None:
-        self.dropped = 0
         self._rest = bytearray()
         self._skipping = False
 
@@ -30,9 +29,7 @@ class Lines:
         for part in complete:
             self._rest += part
             message = None if self._skipping else _decode(self._rest)
-            if message is None:
-                self.dropped += 1
-            else:
+            if message is not None:
                 messages.append(message)
             self._rest.clear()
             self._skipping = False

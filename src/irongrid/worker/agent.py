@@ -4,11 +4,9 @@ One thread, one selector. Deaths arrive through process descriptors, so they are
 milliseconds and in their order; nothing is polled but time.
 """
 
-import os
 import queue
 import signal
 import time
-from collections import deque
 from collections.abc import Sequence
 
 from irongrid.domain.failure import Failure, FailureCode
@@ -17,7 +15,7 @@ from irongrid.domain.messages import Beat, LaunchOrder
 from irongrid.session.lines import Hello, Line, PhaseLine, ProgressLine
 from irongrid.telemetry import procfs
 from irongrid.worker.gang import Gang
-from irongrid.worker.hang import BOUND_S, HangWatch
+from irongrid.worker.hang import HangWatch
 from irongrid.worker.journal import note
 from irongrid.worker.life import Effect, Exit, Kill, Life, Report, Start, Tell, Terminate
 from irongrid.worker.loop import Loop
@@ -25,14 +23,14 @@ from irongrid.worker.output import Pipe
 from irongrid.worker.ranks import Containment, Rank, failure_of
 from irongrid.worker.report import Answered, CutOff, Heard, Link, News
 from irongrid.worker.sessions import Connection, Sessions
-from irongrid.worker.zygote import Zygote
+from irongrid.worker.vigil import Announcements, Vigil
 
 _HOUSEKEEPING_S = 1.0
 _LOOK_S = 0.3
 _SWEEP_S = 0.01
-_STATUS_S = 5.0
 _LAST_WORDS_S = 30.0
 _PAUSE_S = 5.0
+_LOOPBACK = "127.0.0.1"
 
 
 class Agent:
@@ -57,11 +55,16 @@ class Agent:
             order.job, order.epoch, order.node, gang.numbers, ready_at_start=self._is_run
         )
         self._hang = HangWatch(hang_scale)
-        self._zygote_due_s = time.monotonic() + BOUND_S["import"] * hang_scale
         self._link = Link(order, self._post)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._loop = Loop()
-        self._dead: deque[tuple[Rank, float]] = deque()
+        announcements = Announcements(
+            can_fork=self._can_fork,
+            store_open=self._joined,
+            all_exist=self._all_exist,
+            zygote_lost=self._zygote_lost,
+        )
+        self._vigil = Vigil(self._loop, gang, order.node, announcements, hang_scale)
         self._waiting_start: Start | None = None
         self._beat = Beat()
         self._killing_since_s: float | None = None
@@ -76,13 +79,10 @@ class Agent:
         self._loop.on_signals(wanted, self._on_signals)
         self._loop.on_wake(self._on_news)
         self._loop.read(self._sessions.listener.fileno(), self._on_session)
-        zygote = self._gang.zygote
-        if zygote is not None:
-            self._loop.read(zygote.socket.fileno(), self._on_zygote)
-            self._loop.read(zygote.stderr_fd, self._on_zygote_stderr)
+        self._vigil.begin()
         self._link.start()
-        if zygote is None or not self._is_first_node:
-            self._do(self._life.joined(self._rendezvous, self._containment.kind))
+        if self._is_run or not self._is_first_node:
+            self._joined(self._rendezvous)
         while not self._ended:
             self._loop.turn(self._timeout_s())
             self._housekeeping()
@@ -104,10 +104,11 @@ class Agent:
         pause_s, self._turned_at_s = now_s - self._turned_at_s, now_s
         if pause_s > _PAUSE_S:
             self._hang.excuse(pause_s)
-        self._settle(now_s)
+        self._judge_the_dead(now_s)
         if now_s - self._looked_at_s > _LOOK_S:
             self._looked_at_s = now_s
             self._check_lease(now_s)
+            self._vigil.check_zygote(now_s, self._killing_since_s)
             self._check_silence(now_s)
         self._do(self._life.tick(now_s))
         self._check_gone(now_s)
@@ -119,9 +120,6 @@ class Agent:
             self._do(self._life.cut_off())
 
     def _check_silence(self, now_s: float) -> None:
-        zygote = self._gang.zygote
-        if zygote is not None and not zygote.ready and now_s > self._zygote_due_s:
-            self._lose_zygote("is not ready in time")
         hang = self._hang.check(now_s)
         if hang is None:
             return
@@ -150,18 +148,14 @@ class Agent:
         return suspect, ""
 
     def _check_gone(self, now_s: float) -> None:
-        if self._killing_since_s is None:
-            return
-        if self._gang.sweep():
-            if now_s - self._killing_since_s > _STATUS_S and self._gang.waits_for_zygote:
-                self._lose_zygote("does not answer")
+        if self._killing_since_s is None or self._gang.sweep():
             return
         self._killing_since_s = None
         for rank in self._gang.ranks.values():
             self._hear_out(rank)
-            for fd in (rank.out.read_fd, rank.err.read_fd, rank.pidfd):
-                self._loop.forget(fd)
-        self._dead.clear()
+            for pipe in (rank.out, rank.err):
+                self._loop.forget(pipe.read_fd)
+        self._vigil.forget()
         self._gang.release()
         self._do(self._life.gone(now_s))
 
@@ -205,17 +199,16 @@ class Agent:
         failure = self._gang.start(effect.generation, effect.rendezvous)
         for rank in self._gang.ranks.values():
             rank.phase = "" if self._is_run else "import"
-            self._watch_rank(rank)
+            self._watch(rank)
         if failure is not None:
             self._do(self._life.failed(failure, now_s))
         elif self._is_run:
             self._do(self._life.started())
 
-    def _watch_rank(self, rank: Rank) -> None:
+    def _watch(self, rank: Rank) -> None:
         self._loop.read(rank.out.read_fd, lambda: self._on_output(rank.out))
         self._loop.read(rank.err.read_fd, lambda: self._on_output(rank.err))
-        if rank.pidfd is not None:
-            self._loop.read(rank.pidfd, lambda: self._on_death(rank))
+        self._vigil.watch(rank)
 
     # ---- what comes in ------------------------------------------------------------------------
 
@@ -285,21 +278,8 @@ class Agent:
 
     # ---- deaths -------------------------------------------------------------------------------
 
-    def _on_death(self, rank: Rank) -> None:
-        self._loop.forget(rank.pidfd)
-        self._dead.append((rank, time.monotonic()))
-        self._reap()
-        self._on_zygote()
-
-    def _settle(self, now_s: float) -> None:
-        """Draw the consequences of deaths, in their order, as far as it is known how they came."""
-        while self._dead:
-            rank, died_at_s = self._dead[0]
-            if rank.status is None:
-                if now_s - died_at_s > _STATUS_S:
-                    self._lose_zygote("does not say how its ranks end")
-                return
-            self._dead.popleft()
+    def _judge_the_dead(self, now_s: float) -> None:
+        for rank in self._vigil.ended(now_s):
             self._hear_out(rank)
             self._hang.forget(rank.number)
             failure = failure_of(rank, self._order.node, self._containment.limits)
@@ -317,106 +297,33 @@ class Agent:
         for pipe in (rank.out, rank.err):
             pipe.drain()
 
-    def _reap(self) -> None:
-        """Collect every child that has ended: ranks of a command, the zygote, adopted orphans."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            rank = self._gang.by_pid(pid)
-            if rank is not None:
-                rank.ended(status)
-            elif self._gang.zygote is not None and pid in self._gang.zygote.protected:
-                self._lose_zygote(f"has ended: {_how(status)}")
-
     # ---- the zygote ---------------------------------------------------------------------------
 
     @property
     def _is_first_node(self) -> bool:
         return self._order.placement.shares[0].node == self._order.node
 
-    def _on_zygote(self) -> None:
-        zygote = self._gang.zygote
-        if zygote is None:
-            return
-        messages, more = zygote.read()
-        for message in messages:
-            match message.get("op"):
-                case "ready":
-                    self._zygote_ready(zygote)
-                case "rendezvous":
-                    rendezvous = f"{message['host']}:{message['port']}"
-                    self._do(self._life.joined(rendezvous, self._containment.kind))
-                case "forked":
-                    self._forked(int(message["pid"]), message)
-                case "exited":
-                    rank = self._gang.by_pid(int(message["pid"]))
-                    if rank is not None:
-                        rank.ended(int(message["status"]))
-                    elif int(message["pid"]) == zygote.store_pid:
-                        self._lose_zygote("has lost the store where ranks meet")
-        if not more:
-            self._loop.forget(zygote.socket.fileno())  # Its end itself brings the news why.
-
-    def _zygote_ready(self, zygote: Zygote) -> None:
-        if self._is_first_node:
-            zygote.ask_for_store("127.0.0.1")
+    def _can_fork(self) -> None:
+        if self._is_first_node and self._gang.zygote is not None:
+            self._gang.zygote.ask_for_store(_LOOPBACK)
         if self._waiting_start is not None:
             effect, self._waiting_start = self._waiting_start, None
             self._start(effect)
 
-    def _forked(self, pid: int, message: dict[str, object]) -> None:
-        self._gang.forked(message)
-        rank = self._gang.by_pid(pid)
-        if rank is None:
-            return
-        if self._killing_since_s is not None:
-            rank.send_signal(signal.SIGKILL)
-        if rank.pidfd is not None:
-            self._loop.read(rank.pidfd, lambda: self._on_death(rank))
-        else:
-            self._dead.append((rank, time.monotonic()))
-        if self._gang.all_exist():
-            self._do(self._life.started())
+    def _joined(self, rendezvous: str) -> None:
+        self._do(self._life.joined(rendezvous, self._containment.kind))
 
-    def _on_zygote_stderr(self) -> None:
-        zygote = self._gang.zygote
-        if zygote is not None and not zygote.pump_stderr():
-            self._loop.forget(zygote.stderr_fd)
+    def _all_exist(self) -> None:
+        self._do(self._life.started())
 
-    def _lose_zygote(self, how: str) -> None:
-        zygote = self._gang.zygote
-        if zygote is None:
-            return
-        zygote.pump_stderr()
-        was_ready = zygote.ready
-        what = "the process that ranks are forked from" if was_ready else "the training runtime"
-        failure = Failure(
-            code=FailureCode.WORKER_LOST if was_ready else FailureCode.START_FAILED,
-            message=f"{what} on {self._order.node} {how}",
-            node=self._order.node,
-            phase="" if was_ready else "import",
-            stderr_tail=zygote.tail.lines(),
-        )
+    def _zygote_lost(self, failure: Failure) -> None:
         note(failure.message)
-        self._loop.forget(zygote.socket.fileno())
-        self._loop.forget(zygote.stderr_fd)
-        zygote.close()
-        self._gang.zygote = None
         self._do(self._life.cannot_go_on(failure, time.monotonic()))
 
     # ---- signals ------------------------------------------------------------------------------
 
     def _on_signals(self, numbers: set[int]) -> None:
-        self._reap()
+        self._vigil.reap()
         if numbers - {signal.SIGCHLD}:
             note(f"asked to end by {signal.Signals(max(numbers - {signal.SIGCHLD})).name}")
             self._do(self._life.terminated(time.monotonic()))
-
-
-def _how(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -38,6 +38,7 @@ class Gang:
         self.zygote = zygote
         self._mark = procfs.marks_of(dict(base))
         self._logs: dict[int, RankLog] = {}
+        self._killed = False
         self.ranks: dict[int, Rank] = {}
 
     @property
@@ -51,6 +52,7 @@ class Gang:
 
         Ranks of a `train` task exist once the zygote has confirmed them.
         """
+        self._killed = False
         workdir = self._order.spec.workdir
         if not os.path.isdir(workdir):
             return self._start_failure(None, f"the folder {workdir!r} does not exist on this node")
@@ -67,6 +69,8 @@ class Gang:
         if rank is not None and rank.pid is None:
             rank.running(int(message["pid"]))
             limit_data(rank, self._containment.limits)
+            if self._killed:
+                rank.send_signal(signal.SIGKILL)
 
     def all_exist(self) -> bool:
         """Whether each rank of the node is a process."""
@@ -86,13 +90,9 @@ class Gang:
 
     def kill(self) -> None:
         """Send SIGKILL to every rank's group; `sweep` gets what is in none of them."""
+        self._killed = True
         for rank in self.ranks.values():
             rank.send_signal(signal.SIGKILL)
-
-    @property
-    def waits_for_zygote(self) -> bool:
-        """Whether ranks may still appear that were asked for."""
-        return self.zygote is not None and self.zygote.unanswered > 0
 
     def sweep(self) -> bool:
         """Kill what is left of the ranks, wherever it hangs; False when there is nothing.
@@ -109,18 +109,13 @@ class Gang:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        return bool(left) or self.waits_for_zygote
+        return bool(left) or (self.zygote is not None and self.zygote.unanswered > 0)
 
     def release(self) -> None:
         """Forget the generation, of which nothing is left."""
         for rank in self.ranks.values():
             rank.release()
         self.ranks = {}
-
-    def close(self) -> None:
-        """Let go of the logs."""
-        for log in self._logs.values():
-            log.close()
 
     def _start_one(self, local_rank: int, number: int, generation: int, rendezvous: str) -> None:
         rank = Rank(

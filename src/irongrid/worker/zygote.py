@@ -32,7 +32,7 @@ class Zygote:
         unanswered: forks that it was asked for and has not confirmed.
     """
 
-    def __init__(self, environment: Mapping[str, str], module: str = MODULE) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self.ready = False
         self.store_pid: int | None = None
         self.unanswered = 0
@@ -44,7 +44,7 @@ class Zygote:
         self.socket.setblocking(False)
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", MODULE],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 stderr=stderr_write_fd,
@@ -68,18 +68,14 @@ class Zygote:
         return {self.pid} | ({self.store_pid} if self.store_pid is not None else set())
 
     def ask_for_store(self, host: str) -> None:
-        """Have it start the store where ranks meet; the answer is a `rendezvous` message.
-
-        Raises:
-            OSError: it does not listen.
-        """
-        self._send(_line({"op": "rendezvous", "host": host}), [])
+        """Have it start the store where ranks meet; the answer is a `rendezvous` message."""
+        with contextlib.suppress(OSError):
+            self._send(_line({"op": "rendezvous", "host": host}), [])
 
     def fork(self, rank: Rank, generation: int, environment: Mapping[str, str]) -> None:
         """Have it fork a rank; the answer is a `forked` message.
 
-        Raises:
-            OSError: it does not listen.
+        None comes from a zygote that is dead or stuck, and both are noticed for themselves.
         """
         procs = rank.group.procs_files if rank.group is not None else ()
         message = {
@@ -89,8 +85,9 @@ class Zygote:
             "env": dict(environment),
             "cgroup_procs": list(procs),
         }
-        self._send(_line(message), [rank.out.write_fd, rank.err.write_fd])
         self.unanswered += 1
+        with contextlib.suppress(OSError):
+            self._send(_line(message), [rank.out.write_fd, rank.err.write_fd])
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
         """Messages that have arrived, and whether more may come."""
