@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,54 @@ def test_a_chunked_body_over_the_limit_is_refused_on_the_way(server: Any) -> Non
                 break
     assert sent < 8 * 2**20
     assert answer == b"" or b" 413 " in answer
+
+
+def test_the_rest_of_a_refused_body_is_read_and_the_connection_goes_on(server: Any) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        body = b"x" * 500_000
+        head = f"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+        for _ in range(3):
+            raw.sendall(head.encode() + body)
+            answer = raw.recv(65536)
+            assert b" 401 " in answer.split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\n\r\n",
+        b"CONNECT localhost:1 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"a: b\r\n" * 200_000,
+        b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\n",
+    ],
+    ids=lambda raw: repr(raw[:24]),
+)
+def test_what_is_no_http_request_gets_a_short_answer(server: Any, raw: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        try:
+            client.sendall(raw)
+            answer = client.recv(65536)
+        except ConnectionError:
+            answer = b""  # Closed while the rest was on its way.
+    assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 2")), answer
+    assert server.call("GET", "/healthz").status == 200
+
+
+def test_a_connection_that_says_nothing_is_closed(start: Any, tmp_path: Path) -> None:
+    server = start(tmp_path, head_timeout_s=0.3)
+    for said in (b"", b"GET /healthz HTT"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as silent:
+            silent.sendall(said)
+            assert silent.recv(100) == b""
+    assert server.call("GET", "/healthz").status == 200
+    server.stop()
 
 
 @pytest.mark.parametrize(

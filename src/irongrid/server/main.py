@@ -15,6 +15,7 @@ from irongrid.server.home import Home
 from irongrid.server.journal import open_journal
 from irongrid.server.options import ServerOptions
 from irongrid.server.parts import Parts
+from irongrid.server.protocol import bounded_protocol
 from irongrid.store import open_store
 from irongrid.telemetry import procfs
 from irongrid.telemetry.machine import discover_nodes
@@ -63,7 +64,7 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 parts.asgi,
-                http="httptools",
+                http=bounded_protocol(options.head_timeout_s),
                 loop="uvloop",
                 ws="none",
                 lifespan="off",

@@ -21,6 +21,7 @@ class ServerOptions:
         log_requests: one log line per HTTP request.
         snapshot_every: events between two snapshots of the state.
         long_poll_s: longest wait of a worker for its next directive.
+        head_timeout_s: longest wait for the head of a request.
     """
 
     home: Path
@@ -34,6 +35,7 @@ class ServerOptions:
     log_requests: bool = False
     snapshot_every: int = 20_000
     long_poll_s: float = 20.0
+    head_timeout_s: float = 30.0
 
     @property
     def loopback(self) -> bool:

@@ -178,6 +178,8 @@ def refusal(problem: IrongridError) -> Response:
     response = answer(body, status)
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
+    if status == 413:
+        response.headers["connection"] = "close"
     if status == 503:
         response.headers["retry-after"] = "1"
     return response
