@@ -1,6 +1,5 @@
 """`irongrid demo`: a real training job on two ranks, a killed rank, and its recovery."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from irongrid.cli import demo_report as report
 from irongrid.cli.down import wait_until_gone
 from irongrid.cli.failures import INTERRUPTED, THE_ANSWER_IS_NO
 from irongrid.cli.screen import Screen
-from irongrid.cli.strike import training_ranks
+from irongrid.cli.strike import Strike
 from irongrid.cli.up import UpOptions, start_detached
 from irongrid.cli.watch import watch
 from irongrid.client.api import Client
 from irongrid.client.home import Home
 from irongrid.domain.job import JobState
-from irongrid.domain.messages import EventRow, JobDetail
+from irongrid.domain.messages import EventRow
 from irongrid.errors import Refused
 from irongrid.units import NS_PER_S
 
@@ -55,31 +54,6 @@ JOB: dict[str, Any] = {
 }
 
 
-@dataclass(slots=True)
-class Strike:
-    """The blow in the middle: waits for the right step, then kills a rank, once."""
-
-    screen: Screen
-    job_dir: Path
-    at_ns: int = 0
-    step: int = 0
-    pid: int = 0
-
-    def __call__(self, detail: JobDetail) -> None:
-        """Look at the job, and strike when its time has come."""
-        saved = detail.checkpoint.step if detail.checkpoint else 0
-        ready = detail.row.state == JobState.RUNNING and detail.row.step >= KILL_AT_STEP
-        if self.pid or not ready or not saved:
-            return
-        ranks = training_ranks(self.job_dir)
-        if len(ranks) < 2:
-            return
-        self.pid, self.step = ranks[-1], detail.row.step
-        self.at_ns = time.time_ns()
-        os.kill(self.pid, signal.SIGKILL)
-        report.killed(self.screen, self.pid, self.step, saved)
-
-
 def demo(*, as_json: bool) -> int:
     """Run the demo; the exit code is 0 only if everything was as it should be."""
     screen = Screen(as_json=as_json)
@@ -104,9 +78,9 @@ def demo(*, as_json: bool) -> int:
 def _train(home: Home, client: Client, screen: Screen) -> report.Result:
     submitted = client.submit({**JOB, "workdir": str(home.path)})
     job_dir = home.job_dir(submitted.job_id)
-    strike = Strike(screen, job_dir)
     report.job_handed_in(screen, client.job(submitted.job_id))
-    detail = watch(client, screen, submitted.job_id, also=strike)
+    with Strike(job_dir, KILL_AT_STEP, said=partial(report.killed, screen)) as strike:
+        detail = watch(client, screen, submitted.job_id)
     events = list(client.all_events(job=submitted.job_id))
     losses = report.losses(job_dir / "metrics.jsonl")
     result = report.Result(

@@ -1,11 +1,11 @@
 """What the demo says, and when it says that all is well."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from irongrid.cli.screen import Screen
+from irongrid.cli.strike import metric_lines
 from irongrid.cli.wording import account_lines
 from irongrid.client.home import Home
 from irongrid.domain.codec import to_json
@@ -97,9 +97,7 @@ def parameters(detail: JobDetail) -> int:
 
 def losses(path: Path) -> list[float]:
     """The loss of each step, in order."""
-    if not path.exists():
-        return []
-    return [json.loads(line)["loss"] for line in path.read_text().splitlines()]
+    return [line["loss"] for line in metric_lines(path)]
 
 
 def mean(values: list[float]) -> float:
