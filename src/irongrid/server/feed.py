@@ -75,6 +75,8 @@ class Feed:
             self._all.discard(event)
 
     def _received(self, records: tuple[Recorded, ...]) -> None:
+        if self._recent and self._recent[-1].seq + 1 != records[0].seq:
+            self._recent.clear()  # What lies between is in the store.
         self._recent.extend(records)
         self.head_seq = records[-1].seq
         self._wake(self._all)

@@ -32,6 +32,8 @@ T = TypeVar("T")
 BODY_BYTES = 2**20
 BODY_TIMEOUT_S = 30.0
 DETAILS = 100
+# What databases and other languages take; Python's own integers have no end.
+INTEGER_MOST = 2**63 - 1
 _JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False)
 
 
@@ -99,7 +101,7 @@ def parse_json(body: bytes, *, finite: bool = True) -> Any:
     """
     try:
         text = body.decode()
-        value = _decode(text) if finite else json.loads(text)
+        value = _decode(text) if finite else _decode_any(text)
         if "\\u" in text:
             _check_text(value)
     except RecursionError:
@@ -118,7 +120,15 @@ def _finite(text: str) -> float:
     return number
 
 
-_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).decode
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) > INTEGER_MOST:
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_finite).decode
+_decode_any = json.JSONDecoder(parse_int=_whole).decode
 
 
 def _check_text(value: Any) -> None:
