@@ -46,7 +46,6 @@ def command_line(
     *,
     cwd: Path | None = None,
     text: str = "",
-    timeout_s: float = TIMEOUT_S,
     **env: str,
 ) -> Said:
     """Run `irongrid ARGV` as a process of its own, as a shell would, without a terminal."""
@@ -56,7 +55,7 @@ def command_line(
         text=True,
         input=text,
         cwd=cwd,
-        timeout=timeout_s,
+        timeout=TIMEOUT_S,
         env={**os.environ, "IRONGRID_HOME": str(home), "COLUMNS": "80", **env},
     )
     return Said(done.returncode, done.stdout, done.stderr)

@@ -264,6 +264,16 @@ def test_logs_follow_a_job_to_its_end(irongrid: Irongrid) -> None:
     assert said.out == "line 0\nline 1\nline 2\n"
 
 
+def test_a_job_that_has_not_run_yet_has_no_log(full_cluster: str, irongrid: Irongrid) -> None:
+    job = submitted(irongrid("submit", "--json", "--", "true"))
+
+    said = irongrid("logs", job)
+    irongrid("cancel", job)
+
+    assert said.exit_code == 1
+    assert f"irongrid why {job}" in said.err
+
+
 def test_the_tail_of_a_log_is_its_last_lines(irongrid: Irongrid) -> None:
     job = str(irongrid("submit", "--wait", "--json", "--", "seq", "100").value["job_id"])
 

@@ -72,7 +72,9 @@ def shown(error: IrongridError) -> Shown:
         fix = error.fix or "is IRONGRID_HOME the home of this server? its token file opens the door"
         return Shown(exit_code=NOT_REACHABLE, code=error.code, problem=error.problem, fix=fix)
     if isinstance(error, NotFound):
-        return Shown(exit_code=YOUR_INPUT, code=error.code, problem=error.problem, fix=error.fix)
+        # A job without output yet is there: that is an answer, not a mistake.
+        exit_code = THE_ANSWER_IS_NO if error.code == "no_attempt" else YOUR_INPUT
+        return Shown(exit_code=exit_code, code=error.code, problem=error.problem, fix=error.fix)
     if isinstance(error, Refused):
         return Shown(
             exit_code=THE_ANSWER_IS_NO, code=error.code, problem=error.problem, fix=error.fix
