@@ -9,7 +9,7 @@ import pytest
 
 from irongrid.telemetry import procfs
 
-MARK = ("/a home/jobs/j000001", "j000001.1", "n0")
+MARK = (f"/a home/{os.getpid()}/jobs/j000001", "j000001.1", "n0")
 MARKED = dict(zip(procfs.MARK_VARIABLES, MARK, strict=True))
 
 

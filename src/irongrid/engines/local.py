@@ -92,6 +92,11 @@ class _Watch:
         """Places for which some process that we watch lives."""
         return {tracked.place for tracked in self.by_fd.values()}
 
+    def children(self, place: Place) -> set[int]:
+        """Workers that we have started ourselves and not collected yet."""
+        all_of_place = (each.popen for each in self.by_fd.values() if each.place == place)
+        return {popen.pid for popen in all_of_place if popen is not None}
+
 
 class LocalEngine:
     """Starts workers on this machine. Thread-safe."""
@@ -137,10 +142,10 @@ class LocalEngine:
             with contextlib.suppress(OSError):  # A full disk must not keep us from killing.
                 self._take(place)
         while places and time.monotonic() < deadline_s:
-            places = [place for place in places if self._kill(place)]
+            with self._lock:
+                self._watch.reap()
+                places = [place for place in places if self._kill(place)]
             time.sleep(_POLL_S if places else 0)
-        with self._lock:
-            self._watch.reap()
 
     def observe(self, wanted: Sequence[tuple[JobId, int, NodeId]]) -> tuple[Observed, ...]:
         """The phase of each wanted worker. What a dead worker left behind is killed first."""
@@ -267,21 +272,26 @@ class LocalEngine:
         """Kill what is left of one worker and its ranks; False when nothing is.
 
         The worker goes last and is frozen first: as long as it lives, whatever its ranks have
-        started hangs below it, also what has shed its parents and its environment.
+        started hangs below it, also what has shed its parents and its environment. The caller holds
+        the lock, so that no worker's pid changes hands.
         """
         written = self._written(place)
-        worker = written.pid if written is not None and self._lives(written) else None
-        below = set()
-        if worker is not None:
-            _signal(worker, signal.SIGSTOP)
-            below = self._processes.descendants(worker)
-        marked = self._processes.marked().get(self._mark(place), set()) - {worker, os.getpid()}
+        # One that was just started may not even be marked yet.
+        workers = self._watch.children(place)
+        if written is not None and self._lives(written):
+            workers.add(written.pid)
+        below: set[int] = set()
+        for pid in workers:
+            _signal(pid, signal.SIGSTOP)
+            below |= self._processes.descendants(pid)
+        marked = self._processes.marked().get(self._mark(place), set()) - workers - {os.getpid()}
         for pid in below | marked:
             _signal(pid, signal.SIGKILL)
         in_groups = _kill_groups(written) if written is not None else False
-        if worker is not None and not below and not in_groups:
-            _signal(worker, signal.SIGKILL)
-        return bool(below or marked or in_groups or worker is not None)
+        if not below and not in_groups:
+            for pid in workers:
+                _signal(pid, signal.SIGKILL)
+        return bool(below or marked or in_groups or workers)
 
     def _is_left(self, place: Place, marked: Mapping[Mark, set[int]]) -> bool:
         """Whether anything is left where no known worker lives; what is must go."""

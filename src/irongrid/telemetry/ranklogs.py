@@ -147,11 +147,15 @@ def _read(path: Path, at: int, limit_bytes: int, piece_bytes: int) -> bytes:
 
 
 def _read_piece(path: Path, number: int, inside: int, limit_bytes: int) -> bytes:
-    # The open file keeps its content under any name, so the number is checked after opening.
     for candidate in (_piece(path, number), path, _piece(path, number)):
+        # The newest file has no number of its own: it is the one after the newest piece, provided
+        # that this holds both before and after it is opened.
+        newest = candidate == path
+        if newest and _newest_piece(path) != number - 1:
+            continue
         try:
             with candidate.open("rb") as file:
-                if candidate == path and _newest_piece(path) != number - 1:
+                if newest and _newest_piece(path) != number - 1:
                     continue
                 file.seek(inside)
                 return file.read(limit_bytes)
