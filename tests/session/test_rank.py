@@ -94,7 +94,7 @@ def test_the_session_brings_nothing_but_the_standard_library() -> None:
 
 def test_what_a_rank_says_arrives_in_order_after_its_name(listener: Listener) -> None:
     code = (
-        "session.phase('build'); session.ready(7); session.progress(8, loss=1.5)\n"
+        "session.phase('build'); session.ready(7, 9); session.progress(8, loss=1.5)\n"
         "session.checkpointed(step=8, path='p', size_bytes=2, written_bytes=1)\n"
         "session.checkpoint_failed(step=9, code='disk_full', message='no room')"
     )
@@ -105,7 +105,7 @@ def test_what_a_rank_says_arrives_in_order_after_its_name(listener: Listener) ->
     assert lines == [
         {"t": "hello", "rank": 3, "generation": 2, "pid": process.pid},
         {"t": "phase", "name": "build"},
-        {"t": "ready", "resumed_step": 7},
+        {"t": "ready", "resumed_step": 7, "reached_step": 9},
         {"t": "progress", "step": 8, "metrics": {"loss": 1.5}},
         {
             "t": "checkpoint", "step": 8, "path": "p", "size_bytes": 2,

@@ -127,7 +127,7 @@ def everything() -> tuple[Event, ...]:
             job=JOB, epoch=1, node=NODE, n=1, rendezvous="127.0.0.1:4711", limits="cgroup-v2"
         ),
         gang(RanksStarted, n=2),
-        gang(RanksReady, n=3, resumed_step=40),
+        gang(RanksReady, n=3, resumed_step=40, reached_step=45),
         gang(ProgressMade, n=4, step=50, metrics={"loss": 2.5, "tokens_per_s": 1e5}),
         gang(
             CheckpointCommitted,

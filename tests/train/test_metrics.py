@@ -17,8 +17,10 @@ def test_a_resumed_run_drops_what_it_does_again(tmp_path: Path, torn: str) -> No
     with path.open("a") as out:
         out.write(torn)
 
-    MetricsFile(path, resumed_step=2).write({"step": 3, "loss": 0.5})
+    again = MetricsFile(path, resumed_step=2)
+    again.write({"step": 3, "loss": 0.5})
 
+    assert (first.reached_step, again.reached_step) == (0, 3)
     assert read_metrics(path) == [
         {"step": 1, "loss": 1.0},
         {"step": 2, "loss": 0.5},

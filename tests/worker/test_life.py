@@ -75,10 +75,10 @@ def test_the_recipe_is_ready_when_every_rank_of_the_node_says_so() -> None:
     it.directive(order("run"), 0.0)
 
     assert kinds(it.started()) == [RanksStarted]
-    assert it.line(0, ReadyLine(resumed_step=7), 1.0) == []
+    assert it.line(0, ReadyLine(resumed_step=7, reached_step=9), 1.0) == []
     (ready,) = facts(it.line(1, ReadyLine(resumed_step=7), 1.0))
     assert isinstance(ready, RanksReady)
-    assert ready.resumed_step == 7
+    assert (ready.resumed_step, ready.reached_step) == (7, 9)
     assert it.line(1, ReadyLine(resumed_step=7), 1.0) == []
 
 
@@ -89,6 +89,21 @@ def test_the_same_generation_is_never_started_twice() -> None:
 
     assert it.directive(order("run"), 2.0) == []
     assert it.directive(order("run", 2), 3.0) == [Start(2, "h:1")]
+
+
+def test_a_failure_tells_how_far_its_own_generation_had_come() -> None:
+    it = running(ready_at_start=False)
+    it.line(0, ProgressLine(step=45, metrics={}), 1.0)
+    assert [
+        fact.step for fact in facts(it.failed(BROKEN, 2.0)) if isinstance(fact, GangFailed)
+    ] == [45]
+    it.gone(2.1)
+    it.directive(order("run", 2), 3.0)
+    it.line(0, ProgressLine(step=42, metrics={}), 4.0)
+
+    assert [
+        fact.step for fact in facts(it.failed(BROKEN, 5.0)) if isinstance(fact, GangFailed)
+    ] == [42]
 
 
 def test_an_older_generation_is_gone_and_confirmed_before_the_next_starts() -> None:

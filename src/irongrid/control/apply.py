@@ -242,6 +242,7 @@ def _gang_fact(
     match event:
         case RanksReady():
             member.ready = event.generation
+            job.lost_from = max(job.lost_from, event.reached_step)
             _ready(job, attempt, event, at_ns)
         case GangFailed():
             job.lost_from = max(job.lost_from, event.step, job.step)

@@ -149,6 +149,8 @@ class RanksReady:
 
     Attributes:
         resumed_step: optimizer step that the ranks go on from; 0 for a fresh start or unknown.
+        reached_step: the last step that had been done before this start, as the job's own files
+            know it; what lies between the two is done again. 0 if unknown.
     """
 
     kind: ClassVar[str] = "ranks_ready"
@@ -159,6 +161,7 @@ class RanksReady:
     node: NodeId
     n: int
     resumed_step: int
+    reached_step: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

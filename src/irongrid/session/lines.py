@@ -33,6 +33,7 @@ class ReadyLine:
     """The rank's model and state stand."""
 
     resumed_step: int = 0
+    reached_step: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

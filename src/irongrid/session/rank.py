@@ -170,9 +170,15 @@ def phase(name: str) -> None:
     _tell({"t": "phase", "name": name})
 
 
-def ready(resumed_step: int = 0) -> None:
-    """Say that model and state stand; `resumed_step` is where they were loaded from."""
-    _tell({"t": "ready", "resumed_step": resumed_step})
+def ready(resumed_step: int = 0, reached_step: int = 0) -> None:
+    """Say that model and state stand.
+
+    Args:
+        resumed_step: where they were loaded from.
+        reached_step: how far the job had come before, if that is known: more than `resumed_step`
+            where steps have to be done again.
+    """
+    _tell({"t": "ready", "resumed_step": resumed_step, "reached_step": reached_step})
 
 
 def progress(step: int, **metrics: float) -> None:

@@ -8,12 +8,17 @@ NAME = "metrics.jsonl"
 
 
 class MetricsFile:
-    """Appends lines. Opening it for a resumed run first drops what will be done again."""
+    """Appends lines. Opening it for a resumed run first drops what will be done again.
+
+    Attributes:
+        reached_step: the last step in it before that; 0 for none.
+    """
 
     def __init__(self, path: Path, resumed_step: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._out = path.open("a+b", buffering=0)
-        self._out.truncate(_length_up_to(path, resumed_step))
+        length, self.reached_step = _look_through(path, resumed_step)
+        self._out.truncate(length)
 
     def write(self, figures: Mapping[str, float | int]) -> None:
         """Add a step. On a full disk the line is lost, as telemetry may be; training goes on."""
@@ -32,16 +37,25 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _length_up_to(path: Path, step: int) -> int:
-    """Bytes of the leading lines whose steps are at most `step`; a torn line ends them."""
-    length = 0
+def _look_through(path: Path, step: int) -> tuple[int, int]:
+    """Bytes of the leading lines whose steps are at most `step`, and the last step of all.
+
+    A torn line ends them.
+    """
+    length = reached = 0
     with path.open("rb") as lines:
         for line in lines:
-            try:
-                beyond = not line.endswith(b"\n") or json.loads(line)["step"] > step
-            except (ValueError, KeyError, TypeError):
-                beyond = True
-            if beyond:
+            found = _step_of(line)
+            if found is None:
                 break
-            length += len(line)
-    return length
+            reached = found
+            length += len(line) if found <= step else 0
+    return length, reached
+
+
+def _step_of(line: bytes) -> int | None:
+    """A line's step; None for a torn line."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith(b"\n") else None
+    except (ValueError, KeyError, TypeError):
+        return None

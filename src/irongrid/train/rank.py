@@ -94,6 +94,7 @@ def train(config: TrainConfig, seat: Seat) -> bool:
     done = manifest.step if manifest is not None else 0
     report = Report(config.task.steps, speaks=gang.leads)
     report.line(_headline(config, gang, manifest))
+    metrics = MetricsFile(Path(config.job_dir) / NAME, done) if gang.leads else None
     trainer = Trainer(
         task=config.task,
         gang=gang,
@@ -103,10 +104,10 @@ def train(config: TrainConfig, seat: Seat) -> bool:
         order=order,
         writer=_writer(config, gang, standing, stream.meta.key),
         pacer=_pacer(config, seat, standing),
-        metrics=MetricsFile(Path(config.job_dir) / NAME, done) if gang.leads else None,
+        metrics=metrics,
         report=report,
     )
-    session.ready(resumed_step=done)
+    session.ready(resumed_step=done, reached_step=metrics.reached_step if metrics else 0)
     finished = trainer.run(done)
     gang.all_agree(True)  # Nobody leaves while another still needs it.
     return finished

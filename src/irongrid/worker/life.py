@@ -109,6 +109,7 @@ class Life:
         self._ready: set[int] = set()
         self._progress: ProgressLine | None = None
         self._progress_at_s = float("-inf")
+        self._reached_step = 0
         self.generation = 0
         self.step = 0
 
@@ -292,6 +293,7 @@ class Life:
         self._ranks = _Ranks.UP
         self._started = self._finishing = False
         self._well, self._ready = set(), set()
+        self.step = self._reached_step = 0
         self._checkpoints_asked = directive.checkpoint
         return [Start(directive.generation, directive.rendezvous)]
 
@@ -326,11 +328,21 @@ class Life:
     def _rank_ready(self, rank: int, line: ReadyLine) -> list[Effect]:
         if self._ready_at_start or self._ready >= self._local:
             return []
+        # Only the rank that keeps the job's files knows how far they go.
+        self._reached_step = max(self._reached_step, line.reached_step)
         self._ready.add(rank)
         if self._ready < self._local:
             return []
         self.step = max(self.step, line.resumed_step)
-        return [Report(RanksReady(**self._gang(), resumed_step=line.resumed_step))]
+        return [
+            Report(
+                RanksReady(
+                    **self._gang(),
+                    resumed_step=line.resumed_step,
+                    reached_step=self._reached_step,
+                )
+            )
+        ]
 
     def _report_progress(self, now_s: float) -> list[Effect]:
         line, self._progress = self._progress, None
