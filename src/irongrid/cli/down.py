@@ -37,7 +37,7 @@ def down(home: Home, *, stop_jobs: bool, as_json: bool) -> int:
         return 0
     screen.say(f"irongrid at {address} is down")
     if jobs and stop_jobs:
-        screen.say(f"  stopped with it: {_names(jobs)}")
+        screen.say(f"  stopped with it, and back in the queue: {_names(jobs)}")
     elif jobs:
         go = "goes" if len(jobs) == 1 else "go"
         screen.say(f"  {_count(jobs)} {go} on without it: {_names(jobs)}")
