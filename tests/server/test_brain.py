@@ -257,6 +257,15 @@ def test_a_request_that_is_refused_harms_no_other(stand: Stand) -> None:
     assert not stand.fatal
 
 
+def test_a_fault_of_ours_in_the_middle_of_a_change_is_undone(stand: Stand) -> None:
+    stand.brain.call(submit("a"))
+    with pytest.raises(Unavailable):
+        stand.brain.call(cancel(JobId("j00none")))
+
+    assert stand.look(lambda state: sorted(state.by_key)) == ["a"]
+    assert not stand.fatal
+
+
 def test_a_server_that_was_overtaken_ends_and_says_so(stand: Stand) -> None:
     stand.brain.call(submit("a"))
     other = open_store(stand.path, holder="another", takeover=True)

@@ -212,20 +212,13 @@ class Brain:
             self._work(state, items, batch)
             self._decide_if_due(state, batch)
             self._commit(batch)
-        except StoreError as problem:
-            self._journal.error("commit_failed", problem=str(problem), events=len(batch.records))
-            self._replies.clear()
-            if self.store.lost:
-                self._refuse(items, _stopping())
-                self._end(self.store.lost)
-                return
-            self._roll_back(str(problem))
-            self._refuse([item for item in items if item.writes], _unavailable(str(problem)))
-            self._turn([item for item in items if not item.writes])
-        except BaseException:
+        except Fenced:
             self._replies.clear()
             self._refuse(items, _stopping())
             raise
+        except Exception as problem:
+            self._replies.clear()
+            self._undo(items, problem)
         else:
             self._publish(state, batch)
             self._answer(state, batch)
@@ -315,12 +308,24 @@ class Brain:
 
     # ---- when something goes wrong ------------------------------------------------------------
 
-    def _roll_back(self, problem: str) -> None:
-        """Forget what was not committed: the store alone says what is true."""
-        self._state, self._problem = None, problem
+    def _undo(self, items: list[Item], problem: Exception) -> None:
+        """Nothing of this turn was committed, so nobody is told that it was.
+
+        The state in memory is ahead of the store, or half changed by a fault of ours: it is built
+        again from the store, which alone says what is true.
+        """
+        self._metrics.failed_commits.inc()
+        self._journal.error("turn_failed", problem=str(problem), exc_info=_unexpected(problem))
+        if self.store.lost:
+            self._refuse(items, _stopping())
+            self._end(self.store.lost)
+            return
+        self._state, self._problem = None, str(problem) or type(problem).__name__
         self._reload()
         self._refuse_until_ns = self._clock.now_ns() + REFUSE_NS
         self._decide_at_ns = self._refuse_until_ns
+        self._refuse([item for item in items if item.writes], _unavailable(self._problem))
+        self._turn([item for item in items if not item.writes])
 
     def _reload(self) -> State | None:
         if self._clock.now_ns() >= self._refuse_until_ns:
@@ -366,10 +371,14 @@ class Brain:
         self._replies.send()
 
 
+def _unexpected(problem: Exception) -> Exception | None:
+    return None if isinstance(problem, StoreError) else problem
+
+
 def _unavailable(problem: str) -> Unavailable:
     return Unavailable(
         "store_unavailable",
-        f"the store could not be written, so nothing was accepted: {problem}",
+        f"nothing was accepted, as it could not be written: {problem}",
         "free disk space or repair the store, then repeat the request with the same key",
     )
 

@@ -25,6 +25,11 @@ class Metrics:
             buckets=_COMMIT_S,
             registry=self.registry,
         )
+        self.failed_commits = Counter(
+            "irongrid_failed_commits",
+            "Transactions that were refused or undone",
+            registry=self.registry,
+        )
         self.decide_s = Histogram(
             "irongrid_decide_seconds",
             "Time of one round of the policy",
