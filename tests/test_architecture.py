@@ -53,8 +53,11 @@ THEIRS: dict[str, frozenset[str]] = {
     "cli": frozenset({"typer", "click", "rich", "psutil"}),
 }
 IMPURE = frozenset(
-    "asyncio datetime io logging multiprocessing os pathlib random secrets shutil signal socket "
-    "subprocess tempfile threading time uuid".split()
+    {
+        *("asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random"),
+        *("secrets", "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "time"),
+        "uuid",
+    }
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval"})
 MODULE_LINES = 600

@@ -83,13 +83,27 @@ def test_memory_and_cpus_are_named_when_they_are_what_is_short(world: World) -> 
     cpus = world.submit(needs(1, 0))
     world.settle()
     assert why(world, cpus).code == "cpus"
-    assert "1 CPUs each, and the free CPUs are enough for 0" in why(world, cpus).sentence
+    assert "1 CPUs each, the free CPUs do for 0" in why(world, cpus).sentence
 
     memory = World(node("n0", 2, memory_bytes=100))
     memory.submit(needs(0, 80))
     blocked = memory.submit(needs(0, 30))
     memory.settle()
     assert why(memory, blocked).code == "memory"
+
+
+def test_every_resource_that_is_short_is_a_constraint_of_its_own() -> None:
+    world = World(node("n0", 2, cpus=4, memory_bytes=100))
+    resources = Resources(sizes=(2,), cpus=2, memory_bytes=50)
+    spec_ = JobSpec(name="x", task=RunTask(argv=("true",)), workdir="/", resources=resources)
+    world.submit(spec_)
+    blocked = world.submit(spec_)
+    world.settle()
+
+    reason = why(world, blocked)
+
+    assert [one.code for one in reason.constraints] == ["no_free_devices", "cpus", "memory"]
+    assert reason.constraints[0].text == "It needs 2 devices, 0 of 2 are free."
 
 
 def test_a_paused_job_says_how_to_go_on(world: World) -> None:

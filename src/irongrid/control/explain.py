@@ -1,5 +1,7 @@
 """Why a job is where it is: one sentence with numbers, what blocks it, and what would change it."""
 
+from dataclasses import replace
+
 from irongrid.control.decide import cluster_view, waiting_view
 from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import backoff_ns, limit_ns
@@ -95,13 +97,12 @@ def _waiting(state: State, job: Job, now_ns: int) -> Reason:
         code = WaitCode.NEW if started or holder is None else WaitCode.BEHIND
     else:
         code = blocked
-    constraints = _constraints(state, view, waiting, code, holder, position)
     return Reason(
         job_id=job.id,
         state=job.state,
         code=code,
-        sentence=_sentence(view, waiting, code, holder, position),
-        constraints=constraints,
+        sentence=f"Number {position} in the queue; {_text(view, waiting, code, holder)}.",
+        constraints=_constraints(view, waiting, code, holder, position),
         smallest_change=_smallest_change(state, view, waiting, code, holder),
         holders=() if code in (WaitCode.NEW, WaitCode.BACKOFF) else _holders(state, view),
     )
@@ -121,55 +122,51 @@ def _free_devices(view: ClusterView, waiting: WaitingView) -> tuple[int, int]:
     return free, max((sum(node.devices for node in group) for group in groups), default=0)
 
 
-def _sentence(
-    view: ClusterView,
-    waiting: WaitingView,
-    code: WaitCode,
-    holder: WaitingView | None,
-    position: int,
+def _text(
+    view: ClusterView, waiting: WaitingView, code: WaitCode, holder: WaitingView | None
 ) -> str:
+    """What one code means for this job, with numbers; a clause without its full stop."""
     free, total = _free_devices(view, waiting)
-    need = _need(waiting)
-    size = waiting.resources.sizes[0]
-    place = f"Number {position} in the queue"
+    need, size = _need(waiting), waiting.resources.sizes[0]
     match code:
         case WaitCode.NEW:
-            return f"{place}; it needs {need}, {free} of {total} are free: it starts next."
+            return f"it needs {need}, {free} of {total} are free: it starts next"
         case WaitCode.NO_FREE_DEVICES:
-            return f"{place}; it needs {need}, {free} of {total} are free."
+            return f"it needs {need}, {free} of {total} are free"
         case WaitCode.CPUS:
-            cpus = waiting.resources.cpus
-            room = largest_gang(view.nodes, free_room(view.nodes), waiting.resources)
-            return (
-                f"{place}; it needs {size} ranks with {cpus:g} CPUs each, and the free CPUs are "
-                f"enough for {room}."
-            )
+            cpus, room = waiting.resources.cpus, _room_for(view, waiting, code)
+            return f"it needs {size} ranks with {cpus:g} CPUs each, the free CPUs do for {room}"
         case WaitCode.MEMORY:
             memory = format_bytes(waiting.resources.memory_bytes)
-            room = largest_gang(view.nodes, free_room(view.nodes), waiting.resources)
-            return (
-                f"{place}; it needs {size} ranks with {memory} of memory each, and the free "
-                f"memory is enough for {room}."
-            )
+            room = _room_for(view, waiting, code)
+            return f"it needs {size} ranks with {memory} each, the free memory does for {room}"
         case WaitCode.BEHIND:
             assert holder is not None
             return (
-                f"{place}; it needs {need} and {free} are free, but starting it could delay "
-                f"{holder.job}, which came first and needs {_need(holder)}."
+                f"it needs {need} and {free} are free, but starting it could delay "
+                f"{holder.job}, which came first and needs {_need(holder)}"
             )
         case WaitCode.BACKOFF:
             left_s = (waiting.not_before_ns - view.now_ns) / NS_PER_S
-            return f"It failed and is tried again in {format_duration(left_s)}."
+            return f"it failed and is tried again in {format_duration(left_s)}"
         case WaitCode.NEVER_FITS:
             most = largest_gang(view.nodes, whole_room(view.nodes), waiting.resources)
-            return (
-                f"It needs {need}, but this fleet has room for {most} such ranks at most, even "
-                f"when empty."
-            )
+            return f"it needs {need}, but this fleet has room for {most}, even when empty"
+
+
+def _room_for(view: ClusterView, waiting: WaitingView, code: WaitCode) -> int:
+    """Ranks for which one free resource is enough, as if all else were free."""
+    free, whole = free_room(view.nodes), whole_room(view.nodes)
+    if code is WaitCode.NO_FREE_DEVICES:
+        room = {node: replace(whole[node], devices=free[node].devices) for node in whole}
+    elif code is WaitCode.CPUS:
+        room = {node: replace(whole[node], cpus=free[node].cpus) for node in whole}
+    else:
+        room = {node: replace(whole[node], memory_bytes=free[node].memory_bytes) for node in whole}
+    return largest_gang(view.nodes, room, waiting.resources)
 
 
 def _constraints(
-    state: State,
     view: ClusterView,
     waiting: WaitingView,
     code: WaitCode,
@@ -177,16 +174,21 @@ def _constraints(
     position: int,
 ) -> tuple[Constraint, ...]:
     """Everything that blocks the job now, the hardest first."""
-    found = []
-    if code is not WaitCode.NEW:
-        found.append(Constraint(code=code, text=_sentence(view, waiting, code, holder, position)))
+    codes: list[WaitCode] = [] if code is WaitCode.NEW else [code]
+    if code is not WaitCode.NEVER_FITS:
+        short = (WaitCode.NO_FREE_DEVICES, WaitCode.CPUS, WaitCode.MEMORY)
+        wanted = waiting.resources.sizes[0]
+        codes += [c for c in short if c != code and _room_for(view, waiting, c) < wanted]
+    found = [Constraint(code=c, text=f"{_text(view, waiting, c, holder)}.") for c in codes]
     if code is not WaitCode.BEHIND and holder is not None:
         text = f"{holder.job} came first and holds a reservation of {_need(holder)}."
         found.append(Constraint(code=WaitCode.BEHIND, text=text))
     if position > 1:
         text = f"{position - 1} job{'s' if position > 2 else ''} came earlier and still wait."
         found.append(Constraint(code="queue", text=text))
-    return tuple(found)
+    return tuple(
+        Constraint(code=one.code, text=one.text[0].upper() + one.text[1:]) for one in found
+    )
 
 
 def _smallest_change(
