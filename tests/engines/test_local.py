@@ -270,6 +270,33 @@ def test_a_refused_launch_leaves_no_worker_of_the_gang(stage: Stage) -> None:
     assert stage.phase() is WorkerPhase.GONE
 
 
+SHORT_OF_FILES = """
+import json, os, resource, sys
+from pathlib import Path
+from irongrid.domain.codec import from_json
+from irongrid.domain.messages import LaunchOrder
+from irongrid.engines.local import LocalEngine
+from irongrid.errors import EngineUnreachable
+from irongrid.telemetry import procfs
+order = from_json(LaunchOrder, json.load(sys.stdin))
+engine = LocalEngine(Path(sys.argv[1]), (), procfs)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+try:
+    engine.launch([order])
+except EngineUnreachable:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    engine.launch([order])
+"""
+
+
+def test_a_machine_that_is_short_of_something_is_asked_again_later(stage: Stage) -> None:
+    launch_elsewhere(SHORT_OF_FILES, stage)
+
+    stage.server.wait(WorkerJoined)
+    assert stage.phase() is WorkerPhase.ALIVE
+
+
 def test_observing_hundreds_of_living_workers_costs_next_to_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ first has the place for good, so of two workers launched for it, one at most eve
 """
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -23,7 +24,7 @@ from irongrid.domain.codec import to_json
 from irongrid.domain.device import Node, Placement
 from irongrid.domain.ids import JobId, NodeId, attempt_id
 from irongrid.domain.messages import LaunchOrder
-from irongrid.errors import EngineRefused
+from irongrid.errors import EngineRefused, EngineUnreachable
 from irongrid.ports import Capabilities, Observed, WorkerPhase
 
 Place = tuple[JobId, int, NodeId]
@@ -32,6 +33,9 @@ Mark = tuple[str, str, str]
 # Between fork and exec a worker of an earlier server is in the table, but not yet marked.
 _EXEC_S = 1.0
 _STOP_S = 5.0
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 _POLL_S = 0.005
 # Variables of ours that mean something to workers and ranks; all others stay with the server.
 _PASSED_ON = frozenset({"IRONGRID_HANG_SCALE", "IRONGRID_DATA"})
@@ -122,14 +126,19 @@ class LocalEngine:
 
         Raises:
             EngineRefused: a process or its folder cannot be made.
+            EngineUnreachable: the machine lacks something that it may have again, such as disk
+                space. Workers that were started stay, and the next call goes on from there.
         """
         try:
             with self._lock:
                 for order in orders:
                     self._launch_one(order)
         except OSError as problem:
+            text = f"a worker could not be started: {problem}"
+            if problem.errno in _PASSING:
+                raise EngineUnreachable("this machine", text) from problem
             self.stop(orders[0].job, orders[0].epoch, orders[0].placement)
-            raise EngineRefused(f"a worker could not be started: {problem}") from problem
+            raise EngineRefused(text) from problem
 
     def stop(self, job: JobId, epoch: int, placement: Placement) -> None:
         """Kill the attempt's workers and everything below and beside them, then forget them.
