@@ -48,9 +48,8 @@ def test_with_a_certificate_it_speaks_tls_only(
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_it_refuses_to_serve_others_in_the_clear(start: Any, tmp_path: Path, host: str) -> None:
-    server = start(tmp_path, ready=False, host=host)
+def test_it_refuses_to_serve_others_in_the_clear(start: Any, tmp_path: Path) -> None:
+    server = start(tmp_path, ready=False, host="0.0.0.0")
 
     assert server.process.wait(timeout=20) == 1
     assert "tokens would go in the clear" in (tmp_path / "stderr").read_text()
