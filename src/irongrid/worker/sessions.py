@@ -65,16 +65,14 @@ class Sessions:
     """All connections of the current generation."""
 
     def __init__(self, folder: Path) -> None:
-        self._own_folder: str | None = None
-        path = str(folder / "session")
-        if len(os.fsencode(path)) > _MAX_PATH_BYTES:
-            import tempfile  # Rarely needed, and a worker must start fast.
-
-            self._own_folder = tempfile.mkdtemp(prefix="irongrid-")
-            path = f"{self._own_folder}/session"
-        self.path = path
+        self.path = str(folder / "session")
+        self._folder_fd: int | None = None
+        if len(os.fsencode(self.path)) > _MAX_PATH_BYTES:
+            # The same file by a short name, which ranks of the same user may follow.
+            self._folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.path = f"/proc/{os.getpid()}/fd/{self._folder_fd}/session"
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(path)
+        self.listener.bind(self.path)
         self.listener.listen(_BACKLOG)
         self.listener.setblocking(False)
         self._connections: set[Connection] = set()
@@ -125,5 +123,5 @@ class Sessions:
         """Remove the socket."""
         self.listener.close()
         Path(self.path).unlink(missing_ok=True)
-        if self._own_folder is not None:
-            os.rmdir(self._own_folder)
+        if self._folder_fd is not None:
+            os.close(self._folder_fd)
