@@ -28,6 +28,21 @@ def test_a_resumed_run_drops_what_it_does_again(tmp_path: Path, torn: str) -> No
     ]
 
 
+def test_a_writer_that_was_given_up_and_wakes_again_writes_where_nobody_reads(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    old = MetricsFile(path, 0)
+    old.write({"step": 1, "loss": 1.0})
+    new = MetricsFile(path, 1)
+
+    old.write({"step": 2, "loss": 9.0})
+    new.write({"step": 2, "loss": 0.5})
+
+    assert [line["loss"] for line in read_metrics(path)] == [1.0, 0.5]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_figures_keep_every_bit(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     MetricsFile(path, 0).write({"step": 1, "loss": 0.1 + 0.2})

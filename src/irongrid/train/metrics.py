@@ -1,6 +1,7 @@
 """`metrics.jsonl`: one line per optimizer step, each step once whatever happened in between."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +17,10 @@ class MetricsFile:
 
     def __init__(self, path: Path, resumed_step: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._out = path.open("a+b", buffering=0)
+        path.touch()
         length, self.reached_step = _look_through(path, resumed_step)
+        _take_over(path, length)
+        self._out = path.open("a+b", buffering=0)
         self._out.truncate(length)
 
     def write(self, figures: Mapping[str, float | int]) -> None:
@@ -35,6 +38,21 @@ class MetricsFile:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """All lines, in order of their steps."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _take_over(path: Path, length: int) -> None:
+    """Put a copy of what stays in place of the file.
+
+    A writer of an older epoch that wakes again has the old one open, which nobody reads any more.
+    Where there is no room for a copy, the file itself has to do.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with path.open("rb") as old:
+            aside.write_bytes(old.read(length))
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
 
 
 def _look_through(path: Path, step: int) -> tuple[int, int]:
