@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ class Listener:
 class Nest:
     """A zygote under test, driven as its worker drives it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, argv: Sequence[str] = ("-m", "irongrid.train.zygote")) -> None:
         self.control, theirs = socket.socketpair()
         self.log = log
         self._text = bytearray()
@@ -152,7 +152,7 @@ class Nest:
         self._stores: dict[tuple[Path, int], tuple[str, int]] = {}
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "irongrid.train.zygote"],
+                [sys.executable, *argv],
                 env=os.environ | {"IRONGRID_ZYGOTE_FD": str(theirs.fileno())},
                 pass_fds=[theirs.fileno()],
                 stdout=out,

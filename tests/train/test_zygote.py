@@ -99,6 +99,22 @@ def test_the_zygote_ends_with_its_worker(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ranks_may_start_afresh_where_forking_is_not_safe(tmp_path: Path, job: Job) -> None:
+    code = (
+        "import os, socket\n"
+        "from irongrid.train.zygote import Zygote, exec_rank\n"
+        "control = socket.socket(fileno=int(os.environ['IRONGRID_ZYGOTE_FD']))\n"
+        "Zygote(control, exec_rank).serve()\n"
+    )
+    nest = Nest(tmp_path / "log", ("-c", code))
+
+    assert nest.run(job, 2) == [0, 0]
+
+    nest.close()
+    assert len(job.losses()) == 12
+
+
+@pytest.mark.slow
 def test_torchrun_runs_and_restarts_ranks_without_a_zygote(job: Job) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

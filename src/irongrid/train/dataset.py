@@ -1,9 +1,11 @@
 """The corpus of one job: the same tokens at its first step and after every restart."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from irongrid import session
 from irongrid.domain.codec import canonical
 from irongrid.errors import Problem, SpecError
 from irongrid.train.config import TrainConfig
@@ -13,6 +15,7 @@ from irongrid.train.tokens import TokenStream, open_tokens, prepare_tokens
 
 PINNED = "data.json"
 TOKENIZER = "tokenizer.json"
+_WORD_EVERY_S = 5.0
 
 
 def open_dataset(config: TrainConfig, gang: Gang) -> TokenStream:
@@ -26,7 +29,8 @@ def open_dataset(config: TrainConfig, gang: Gang) -> TokenStream:
     cache_dir = Path(config.cache_dir)
     stream = open_tokens(cache_dir, pinned["key"]) if pinned else None
     if stream is None:
-        stream = prepare_tokens(cache_dir, config.task.data, config.task.model.vocab)
+        task = config.task
+        stream = prepare_tokens(cache_dir, task.data, task.model.vocab, _Working())
     mine = {"key": stream.meta.key, "tokens_sha256": stream.meta.tokens_sha256}
     if pinned and pinned != mine:
         raise _differs("the text files are not those of the job's first start", config.task.data)
@@ -37,6 +41,19 @@ def open_dataset(config: TrainConfig, gang: Gang) -> TokenStream:
         write_atomically(job_dir / TOKENIZER, stream.tokenizer_path.read_bytes())
         write_atomically(job_dir / PINNED, canonical(mine).encode())
     return stream
+
+
+class _Working:
+    """Tells the worker every few seconds that this rank is not hung: tokenising may take hours."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _WORD_EVERY_S
+            session.phase("build")
 
 
 def _pinned(path: Path) -> dict[str, str] | None:

@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,12 @@ _FORMAT = 1
 # 3.20 bytes per token.
 _TRAINING_BYTES = 4_000_000
 _ENCODE_AT_ONCE = 32
+_LOCK_POLL_S = 0.02
+Working = Callable[[], None]
+
+
+def _quiet() -> None:
+    """Nobody waits for a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +96,27 @@ class TokenStream:
         return SampleOrder(windows=windows, held_out=held_out, seed=seed)
 
 
-def prepare_tokens(cache_dir: Path, patterns: Sequence[str], vocab: int) -> TokenStream:
-    """The tokenised corpus behind the patterns; the first caller builds it, others wait."""
+def prepare_tokens(
+    cache_dir: Path, patterns: Sequence[str], vocab: int, working: Working = _quiet
+) -> TokenStream:
+    """The tokenised corpus behind the patterns; the first caller builds it, others wait.
+
+    Args:
+        working: called again and again meanwhile, as both may take long.
+    """
     root = cache_dir / "tokens"
     files = source_files(patterns)
     settings = f"{_FORMAT}/{'bpe' if has_bpe() else 'bytes'}/{vocab}"
     seen = hashlib.sha256(f"{settings}/{stat_fingerprint(files)}".encode()).hexdigest()
     note = root / "seen" / seen
     note.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(note.with_suffix(".lock")):
+    with _locked(note.with_suffix(".lock"), working):
         if note.exists() and (known := open_tokens(cache_dir, note.read_text())):
             return known
         key = hashlib.sha256(f"{settings}/{content_hash(files)}".encode()).hexdigest()[:32]
         stream = open_tokens(cache_dir, key)
         if stream is None:
-            _build(root, key, files, vocab)
+            _build(root, key, files, vocab, working)
             stream = open_tokens(cache_dir, key)
         if stream is None:
             raise OSError(f"{root / key} cannot be read back right after it was written")
@@ -127,7 +141,7 @@ def open_tokens(cache_dir: Path, key: str) -> TokenStream | None:
     return TokenStream(meta, folder, np.memmap(path, dtype=dtype, mode="r"))
 
 
-def _build(root: Path, key: str, files: Sequence[SourceFile], vocab: int) -> None:
+def _build(root: Path, key: str, files: Sequence[SourceFile], vocab: int, working: Working) -> None:
     """Write the entry aside and move it into place whole."""
     aside = root / f".{key}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
@@ -138,6 +152,7 @@ def _build(root: Path, key: str, files: Sequence[SourceFile], vocab: int) -> Non
     digest, tokens, path = hashlib.sha256(), 0, aside / "tokens.bin"
     with path.open("wb") as out:
         for texts in _batched(_pieces_and_ends(files), _ENCODE_AT_ONCE):
+            working()
             for text, ids in zip(texts, tokenizer.encode([t or "" for t in texts]), strict=True):
                 raw = np.array([END_OF_TEXT] if text is None else ids, dtype=dtype).tobytes()
                 digest.update(raw)
@@ -195,8 +210,18 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, working: Working) -> Iterator[None]:
     """Hold a lock between processes; it goes with its holder."""
     with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        while not _try_lock(stream):
+            working()
+            time.sleep(_LOCK_POLL_S)
         yield
+
+
+def _try_lock(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

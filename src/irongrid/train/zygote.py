@@ -1,6 +1,6 @@
 """One warm process per node from which ranks are forked, so that a restart imports nothing.
 
-It has a single thread, so that forking is safe: torch, FSDP2 and the model are imported and have
+It has a single thread, as forking needs: torch, FSDP2 and the model are imported and have
 run one tiny step, and no rank pays for that again. It speaks JSON lines with its worker over the
 socket whose descriptor is in `IRONGRID_ZYGOTE_FD`:
 
@@ -160,6 +160,12 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def exec_rank(environ: Mapping[str, str]) -> NoReturn:
+    """Be a rank in a new interpreter, which imports everything again."""
+    argv = [sys.executable, "-m", "irongrid.train.rank"]
+    os.execve(sys.executable, argv, dict(environ))  # noqa: S606, a list of ours and no shell
+
+
 def threads() -> int:
     """Threads of this process."""
     return len(os.listdir("/proc/self/task"))
@@ -191,11 +197,14 @@ def main() -> None:
     from irongrid.train import rank, warmup
 
     warmup.warm()
-    if threads() != 1:
-        raise RuntimeError(f"{threads()} threads after the warm-up: forking would not be safe")
     gc.collect()
     gc.freeze()
-    Zygote(control, rank.run_and_exit).serve()
+    become_rank = rank.run_and_exit
+    if threads() != 1:
+        # A fork keeps one thread, whatever locks the others held. Slower, but always right.
+        sys.stderr.write(f"irongrid: {threads()} threads after the warm-up; ranks start afresh\n")
+        become_rank = exec_rank
+    Zygote(control, become_rank).serve()
     os._exit(0)  # As for ranks: torch may abort an orderly exit.
 
 

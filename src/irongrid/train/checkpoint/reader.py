@@ -13,6 +13,7 @@ import torch
 from irongrid.errors import CheckpointDamaged
 from irongrid.train.checkpoint.chunks import ChunkStore
 from irongrid.train.checkpoint.layout import (
+    Chunk,
     Manifest,
     Piece,
     Place,
@@ -24,7 +25,8 @@ from irongrid.train.checkpoint.layout import (
 from irongrid.train.checkpoint.state import StateTensor, dtype_name
 from irongrid.train.gang import Gang
 
-# Chunks that one rank holds in memory at a time while loading: 64 MiB.
+# Chunks that one rank holds in memory at a time while loading: 64 MiB, or two of each saved shard,
+# as the rows of one tensor may lie in all of them.
 _CHUNKS_AT_ONCE = 16
 _NONE = "none"
 
@@ -50,13 +52,33 @@ class Restored:
     damaged: tuple[Damage, ...]
 
 
-class ShardReader:
-    """The stream of one saved shard; every chunk is checked when it is first read."""
+class _CheckedChunks:
+    """Chunks by hash, checked when they are read; the ones last used stay in memory."""
 
-    def __init__(self, chunks: ChunkStore, index: ShardIndex) -> None:
+    def __init__(self, chunks: ChunkStore, at_once: int) -> None:
+        self._chunks, self._at_once = chunks, at_once
+        self._held: OrderedDict[str, bytes] = OrderedDict()
+
+    def read(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk.
+
+        Raises:
+            CheckpointDamaged
+        """
+        if chunk.sha256 not in self._held:
+            self._held[chunk.sha256] = self._chunks.read(chunk)
+            if len(self._held) > self._at_once:
+                self._held.popitem(last=False)
+        self._held.move_to_end(chunk.sha256)
+        return self._held[chunk.sha256]
+
+
+class ShardReader:
+    """The stream of one saved shard."""
+
+    def __init__(self, chunks: _CheckedChunks, index: ShardIndex) -> None:
         self._chunks, self._index = chunks, index
         self._ends = list(accumulate(chunk.size_bytes for chunk in index.chunks))
-        self._held: OrderedDict[int, bytes] = OrderedDict()
 
     def read(self, begin: int, end: int) -> bytearray:
         """Bytes of the stream.
@@ -69,17 +91,11 @@ class ShardReader:
         while begin < end:
             if number >= len(self._ends):
                 raise CheckpointDamaged(f"shard {self._index.rank}", "ends before its tensors")
-            first = self._ends[number] - self._index.chunks[number].size_bytes
-            out += memoryview(self._chunk(number))[begin - first : end - first]
+            chunk = self._index.chunks[number]
+            first = self._ends[number] - chunk.size_bytes
+            out += memoryview(self._chunks.read(chunk))[begin - first : end - first]
             begin, number = self._ends[number], number + 1
         return out
-
-    def _chunk(self, number: int) -> bytes:
-        if number not in self._held:
-            self._held[number] = self._chunks.read(self._index.chunks[number])
-            if len(self._held) > _CHUNKS_AT_ONCE:
-                self._held.popitem(last=False)
-        return self._held[number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,8 @@ class SavedState:
     """All tensors of one checkpoint, wherever their pieces lie."""
 
     def __init__(self, root: Path, indexes: Sequence[ShardIndex]) -> None:
-        chunks = ChunkStore(root / "chunks")
+        at_once = max(_CHUNKS_AT_ONCE, 2 * len(indexes))
+        chunks = _CheckedChunks(ChunkStore(root / "chunks"), at_once)
         self._sources: dict[str, list[_Source]] = {}
         for index in indexes:
             reader = ShardReader(chunks, index)
