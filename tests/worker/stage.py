@@ -57,6 +57,7 @@ class ScriptedServer:
         self._connections: list[Any] = []
         self.fenced = False
         self.garbage = False
+        self.largest_body_bytes = 0
         self.requests: list[str] = []
         self.facts: list[WorkerFact] = []
         self.heard_at_s: dict[int, float] = {}
@@ -78,6 +79,7 @@ class ScriptedServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                server.largest_body_bytes = max(server.largest_body_bytes, len(body))
                 report = from_json(WorkerReport, json.loads(body))
                 self._answer(lambda: server._take(report))
 
@@ -129,6 +131,11 @@ class ScriptedServer:
             except OSError:
                 continue
         self._http = None
+
+    @property
+    def directive(self) -> Directive:
+        """What workers are told now."""
+        return self._directive
 
     @property
     def connected(self) -> int:

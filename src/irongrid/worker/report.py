@@ -5,6 +5,7 @@ outbox until the server has answered for them. A server that does not answer is 
 again, at whatever address its file then names.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irongrid.client.worker import WorkerClient
+from irongrid.domain.codec import to_json
 from irongrid.domain.event import CheckpointFailed, ProgressMade, WorkerFact
 from irongrid.domain.messages import Beat, Directive, LaunchOrder, WorkerReport
 from irongrid.errors import Fenced, Unreachable
@@ -19,7 +21,8 @@ from irongrid.worker.place import folder_of, place_file
 
 BEAT_S = 1.0
 _BACKOFF_S = (0.1, 2.0)
-_FACTS_PER_REPORT = 100
+# The server takes a megabyte; a single fact is far below that.
+_REPORT_BYTES = 2**18
 _OPTIONAL_FACTS = 200
 _HOMELESS_S = 5.0
 
@@ -132,7 +135,7 @@ class Link:
             self._changed.wait_for(lambda: self._closed or self._has_news(), timeout=BEAT_S)
             if self._closed:
                 return None
-            facts = tuple(self._facts[:_FACTS_PER_REPORT])
+            facts = _first_of(self._facts)
             if facts:
                 self._sent_n = max(self._sent_n, facts[-1].n)
         return WorkerReport(
@@ -195,3 +198,13 @@ class Link:
             self._homeless_since_s = now_s
         elif now_s - self._homeless_since_s > _HOMELESS_S:
             self._post(CutOff(f"{self._place_file} is gone, and no server answers"))
+
+
+def _first_of(facts: list[WorkerFact]) -> tuple[WorkerFact, ...]:
+    """As many of the oldest facts as fit into one report, and one at least."""
+    size_bytes = 0
+    for count, fact in enumerate(facts):
+        size_bytes += len(json.dumps(to_json(fact)))
+        if count and size_bytes > _REPORT_BYTES:
+            return tuple(facts[:count])
+    return tuple(facts)
