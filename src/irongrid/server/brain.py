@@ -22,6 +22,7 @@ from irongrid.domain.event import Decided, Event, Recorded
 from irongrid.domain.ids import JobId
 from irongrid.errors import Fenced, IrongridError, Refused, StoreError
 from irongrid.ports import Clock, JobEnvironment
+from irongrid.server.clock import ResumedClock
 from irongrid.server.garbage import Garbage
 from irongrid.server.journal import Journal
 from irongrid.server.metrics import Metrics
@@ -98,6 +99,7 @@ class Brain:
             Fenced: another server has taken the store over.
         """
         state = self._state = self._load()
+        self._clock = ResumedClock(self._clock, state.at_ns)
         self._final = [
             job.id for job in state.jobs.values() if job.state.final and job.spec.env_names
         ]

@@ -2,6 +2,8 @@
 
 import time
 
+from irongrid.ports import Clock
+
 # Counts suspended time too, so that stamps stay close to the wall clock on a laptop.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -18,3 +20,19 @@ class SteadyClock:
     def now_ns(self) -> int:
         """Nanoseconds since 1970, UTC."""
         return self._offset_ns + time.clock_gettime_ns(_STEADY)
+
+
+class ResumedClock:
+    """Another clock, moved so that it goes on from a moment which that clock has not reached yet.
+
+    When a machine's clock was set back while no server ran, the log's last event lies ahead. Time
+    that waited there for the clock to catch up would hold up every decision and timer so long.
+    """
+
+    def __init__(self, clock: Clock, at_ns: int) -> None:
+        self._clock = clock
+        self._ahead_ns = max(0, at_ns - clock.now_ns())
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970, UTC, as far as the log goes."""
+        return self._clock.now_ns() + self._ahead_ns
