@@ -1,0 +1,112 @@
+"""Full disks: training goes on without checkpoints, and the server without new jobs."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.integration.conftest import Losses, OpenHouse
+from tests.integration.house import until
+from tests.integration.jobs import STEPS, command, training
+from tests.integration.verdict import faults
+
+pytestmark = pytest.mark.slow
+
+Mount = Callable[[Path, int], None]
+MIB = 2**20
+
+
+class Ballast:
+    """A file that takes all the space there is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "ballast"
+
+    def take(self) -> None:
+        """Take what is free; files that others delete make room again, so call it often."""
+        with self._path.open("ab") as file:
+            free = os.statvfs(self._folder)
+            if free.f_bavail:
+                os.posix_fallocate(file.fileno(), file.tell(), free.f_bavail * free.f_frsize)
+
+    def drop(self) -> None:
+        """Give it all back."""
+        self._path.unlink()
+
+
+def test_training_outlasts_a_full_disk_and_saves_its_last_step_once_there_is_space(
+    open_house: OpenHouse, small_disk: Mount, undisturbed: Losses
+) -> None:
+    house = open_house(up=False)
+    small_disk(house.home.path / "jobs", 16 * MIB)
+    house.up()
+    job = house.submit(training())
+    house.wait_checkpoint(job, 20)
+    ballast = Ballast(house.home.path / "jobs")
+
+    def at_its_last_step() -> bool:
+        ballast.take()
+        return any(row.body["step"] == STEPS for row in house.events(job, "checkpoint_failed"))
+
+    until(at_its_last_step, lambda: house.show(job))
+    failed = house.events(job, "checkpoint_failed")
+    on_disk, full = house.checkpoints(job), house.job(job)
+    ballast.drop()
+    detail = house.reaches(job, "succeeded")
+
+    assert {row.body["code"] for row in failed} == {"disk_full"}
+    assert "No space left on device" in failed[0].body["message"]
+    assert full.row.state == "running"
+    assert full.checkpoint is not None
+    assert (full.checkpoint.epoch, full.checkpoint.step) in on_disk
+    assert (detail.row.restarts, detail.lost_steps) == (0, 0)
+    assert detail.checkpoint is not None
+    assert detail.checkpoint.step == STEPS
+    # Lines for which there was no space are missing; all others are right.
+    assert set(house.losses(job)) <= set(undisturbed)
+    assert faults(house) == []
+
+
+def test_a_full_disk_of_the_store_turns_new_jobs_away_and_keeps_what_workers_have_to_say(
+    open_house: OpenHouse, small_disk: Mount, tmp_path: Path
+) -> None:
+    house = open_house(up=False)
+    cache = (house.home.path / "cache").readlink()
+    small_disk(house.home.path, 8 * MIB)
+    (house.home.path / "cache").symlink_to(cache)
+    house.up()
+    waits = command("while [ ! -e go ]; do sleep 0.05; done", workdir=str(tmp_path))
+    job = house.submit(waits)
+    house.reaches(job, "running")
+    ballast = Ballast(house.home.path)
+    job_file = tmp_path / "job.json"
+    job_file.write_text(json.dumps(command(f"true {'x' * 20_000}")))
+    accepted = []
+
+    def is_refused() -> bool:
+        ballast.take()
+        done = house.run_cli("submit", str(job_file), "--json")
+        if done.returncode == 0:
+            accepted.append(json.loads(done.stdout)["job_id"])
+        return done.returncode != 0
+
+    until(is_refused, "a submit is refused")
+    refusal = house.answer("submit", str(job_file), code=3)["error"]
+    (tmp_path / "go").touch()
+    until(lambda: not house.ranks(job), "the job has ended")
+    still = house.client.jobs(limit=100)
+    ballast.drop()
+    detail = house.reaches(job, "succeeded")
+    late = house.answer("submit", str(job_file))["job_id"]
+    for each in (*accepted, late):
+        house.reaches(each, "succeeded")
+
+    assert "nothing was accepted: the disk of" in refusal["problem"]
+    assert "is full" in refusal["problem"]
+    assert "with the same key" in refusal["fix"]
+    assert {row.job_id for row in still.jobs} == {job, *accepted}
+    assert next(row.state for row in still.jobs if row.job_id == job) == "running"
+    assert (detail.row.epoch, detail.row.restarts) == (1, 0)
+    assert faults(house) == []
