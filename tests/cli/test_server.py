@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Irongrid, command_line
 
+from irongrid.cli.up import UpOptions
 from irongrid.client.api import Client
 from irongrid.client.home import Home
 
@@ -172,3 +173,38 @@ def certificate_for_loopback(folder: Path) -> tuple[str, str]:
         ["openssl", *words, "-keyout", key, "-out", certificate], check=True, capture_output=True
     )
     return key, certificate
+
+
+def test_a_log_moves_to_a_new_home(own_home: Path, tmp_path: Path) -> None:
+    up, exported = ["up", "--detach", "--nodes", "1x1", "--json"], str(tmp_path / "log.ndjson")
+    command_line(own_home, up)
+    job = command_line(own_home, ["submit", "--wait", "--json", "--", "true"]).value["job_id"]
+    command_line(own_home, ["events", "--export", exported, "--json"])
+    refused = command_line(own_home, ["events", "--import", exported, "--json"])
+    command_line(own_home, ["down"])
+    full = command_line(own_home, ["events", "--import", exported, "--json"])
+    moved = tmp_path / "moved"
+
+    count = command_line(moved, ["events", "--import", exported, "--json"]).value["count"]
+    command_line(moved, up)
+    shown = command_line(moved, ["show", job, "--json"])
+    command_line(moved, ["down"])
+
+    assert count > 5
+    assert shown.value["row"]["state"] == "succeeded"
+    assert refused.exit_code != 0
+    assert "server with pid" in refused.err
+    assert full.exit_code != 0
+    assert "empty store" in full.err
+
+
+def test_a_store_url_with_a_password_is_in_nobodys_arguments(own_home: Path) -> None:
+    url = "postgresql://somebody:canary-7f3a@127.0.0.1:1/none"
+
+    said = command_line(own_home, ["up", "--detach", "--store", url, "--json"])
+
+    assert said.exit_code != 0
+    assert "canary-7f3a" not in said.out + said.err
+    log = (own_home / "server.log").read_text()
+    assert "canary-7f3a" not in log
+    assert UpOptions(home=Home(own_home), store=url).argv() == UpOptions(home=Home(own_home)).argv()

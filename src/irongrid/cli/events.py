@@ -42,6 +42,17 @@ def events(
     return 0
 
 
+def fill_store(home: Home, store_url: str, exported: str, *, as_json: bool) -> int:
+    """Import an exported log into an empty store that no server holds."""
+    from irongrid.server.transfer import import_log
+
+    screen = Screen(as_json=as_json)
+    count = import_log(home.path, store_url, Path(exported))
+    screen.say(f"{count} events are in the store of {home.path}; start it: irongrid up --detach")
+    screen.answer({"file": exported, "count": count})
+    return 0
+
+
 def _follow(screen: Screen, client: Client, job: str, after: int) -> int:
     count, seq = 0, after
     try:

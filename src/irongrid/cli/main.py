@@ -89,7 +89,12 @@ def up(
         str, typer.Option(help="Folder of the server's state; default is IRONGRID_HOME.")
     ] = "",
     store: Annotated[
-        str, typer.Option(help="postgresql://... for a team; default is a file in the home.")
+        str,
+        typer.Option(
+            envvar="IRONGRID_STORE",
+            show_envvar=True,
+            help="postgresql://... for a team; default is a file in the home.",
+        ),
     ] = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
@@ -229,11 +234,21 @@ def events(
     export: Annotated[
         str, typer.Option(metavar="FILE", help="Write them as NDJSON to a file, or - for stdout.")
     ] = "",
+    fill: Annotated[
+        str,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Fill the empty store of this home (or of IRONGRID_STORE) with an exported log.",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> int:
     """Print the log of facts. Ctrl-C ends the watching only."""
-    from irongrid.cli.events import events
+    from irongrid.cli.events import events, fill_store
 
+    if fill:
+        return fill_store(_home(), os.environ.get("IRONGRID_STORE", ""), fill, as_json=as_json)
     return events(_home(), job, follow=follow, after=after, export=export, as_json=as_json)
 
 

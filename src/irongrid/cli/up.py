@@ -36,17 +36,20 @@ class UpOptions:
     tls_key: str = ""
 
     def argv(self) -> list[str]:
-        """The same wishes as arguments of `irongrid up`."""
+        """The same wishes as arguments of `irongrid up`, but for the store: see `environment`."""
         words = ["--home", str(self.home.path.absolute()), "--host", self.host]
         words += ["--port", str(self.port)]
         for option, value in (
             ("--nodes", self.nodes),
-            ("--store", self.store),
             ("--tls-cert", _absolute(self.tls_cert)),
             ("--tls-key", _absolute(self.tls_key)),
         ):
             words += [option, value] if value else []
         return words
+
+    def environment(self) -> dict[str, str]:
+        """What is too secret for arguments, which everybody on the machine can read."""
+        return {"IRONGRID_STORE": self.store} if self.store else {}
 
 
 def up(options: UpOptions, *, detach: bool, as_json: bool) -> int:
@@ -96,6 +99,8 @@ def _serve_here(options: UpOptions, screen: Screen) -> int:
     from irongrid.server.options import ServerOptions
 
     _trust_own_certificate(options)
+    # Workers inherit the environment, and have no business with the store.
+    os.environ.pop("IRONGRID_STORE", None)
     screen.note(f"irongrid is starting for {options.home.path}; Ctrl-C stops it, jobs go on")
     serve(
         ServerOptions(
@@ -139,6 +144,7 @@ def start_detached(options: UpOptions, screen: Screen) -> int:
     with os.fdopen(log, "ab") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", "irongrid.cli.main", "up", *options.argv()],
+            env={**os.environ, **options.environment()},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

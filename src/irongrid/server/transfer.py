@@ -1,0 +1,35 @@
+"""An exported log into a new store: to move house, or to a team's database."""
+
+import time
+from pathlib import Path
+
+from irongrid.errors import Refused
+from irongrid.server.home import Home
+from irongrid.store import bounded_lines, import_ndjson, open_store
+
+
+def import_log(home_folder: Path, store_url: str, exported: Path) -> int:
+    """Fill the empty store of a home with an exported log; returns how many events it holds.
+
+    Values of jobs' environments are not in an export; jobs that have some must be submitted again.
+
+    Raises:
+        Refused: the file cannot be read.
+        StoreHeld: a server runs on this home or store.
+        StoreError: the store is not empty, or a line is wrong; then nothing is imported.
+    """
+    home = Home(home_folder)
+    home.prepare()
+    home.lock(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    try:
+        store = open_store(store_url or str(home.database), holder="an import")
+        try:
+            with exported.open(encoding="utf-8") as stream:
+                return import_ndjson(bounded_lines(stream), store)
+        finally:
+            store.close()
+    except (OSError, UnicodeDecodeError) as problem:
+        words = getattr(problem, "strerror", None) or "it is no UTF-8 text"
+        raise Refused("bad_file", f"{exported} cannot be read: {words}", "check the path") from None
+    finally:
+        home.unlock()
