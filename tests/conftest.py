@@ -1,9 +1,11 @@
-"""A real PostgreSQL, for every test that wants one."""
+"""What all tests share: a real PostgreSQL, and no process left behind."""
 
+import contextlib
 import getpass
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+
+from irongrid.telemetry import procfs
 
 
 def _missing(what: str) -> None:
@@ -35,6 +39,18 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_outlives_its_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Jobs outlive their server by design; those of the tests end with the tests."""
+    yield
+    below = str(tmp_path_factory.getbasetemp())
+    for (job_dir, _, _), pids in procfs.marked().items():
+        if job_dir.startswith(below):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

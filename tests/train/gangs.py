@@ -251,9 +251,10 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL, as a worker ends a gang."""
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    """SIGKILL to all at one moment, so that none can see another one's end first."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
 
 
 def fill(path: Path) -> None:
