@@ -7,7 +7,7 @@ import pytest
 from tests.train.gangs import Job, Listener, Nest, kill, until
 
 from irongrid.domain.job import CheckpointPolicy
-from irongrid.train.checkpoint.layout import Place, complete_places, read_manifest
+from irongrid.train.checkpoint.layout import MANIFEST, Place, complete_places, read_manifest
 
 
 def copy_of(job: Job, name: str) -> Job:
@@ -53,6 +53,31 @@ def test_losses_do_not_depend_on_the_number_of_ranks(
     assert job.losses() == pytest.approx(alone.losses(), abs=1e-5)
     evaluated = [[line["eval_loss"] for line in j.metrics()[5::6]] for j in (job, alone)]
     assert evaluated[0] == pytest.approx(evaluated[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_half_precision_learns_nearly_the_same(nest: Nest, job: Job, ranks: int) -> None:
+    whole = copy_of(job, "fp32")
+    assert nest.run(whole, 1) == [0]
+
+    assert nest.run(job.with_(precision="bf16"), ranks) == [0] * ranks
+
+    assert job.losses() != whole.losses()
+    assert job.losses() == pytest.approx(whole.losses(), rel=2e-3)
+
+
+def test_a_run_on_replicas_goes_on_without_them(nest: Nest, job: Job) -> None:
+    whole = copy_of(job, "whole")
+    assert nest.run(whole, 1) == [0]
+    assert nest.run(job.with_(dp_replicate=2), 4) == [0] * 4
+    [newest, older] = complete_places(job.checkpoints, 1)
+    assert len(read_manifest(job.checkpoints, newest).shards) == 2, "one copy, of two shards"
+    (newest.folder(job.checkpoints) / MANIFEST).unlink()
+
+    assert nest.run(job.with_(dp_replicate=1), 2, epoch=2) == [0, 0]
+
+    assert read_manifest(job.checkpoints, Place(2, 12)).parent == (older.epoch, older.step)
+    assert job.losses() == pytest.approx(whole.losses(), abs=1e-5)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
