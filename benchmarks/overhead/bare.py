@@ -50,9 +50,9 @@ def arguments() -> argparse.Namespace:
 def join() -> None:
     """Meet the other ranks.
 
-    After a restart plain `init_process_group("gloo")` fails or hangs with torch 2.13: torchrun keeps
-    its store, and ranks find the addresses of dead ones in it. Keys of each restart's own give
-    torchrun its best time.
+    After a restart plain `init_process_group("gloo")` fails or hangs with torch 2.13: torchrun
+    keeps its store, and ranks find the addresses of dead ones in it. Keys of each restart's own
+    give torchrun its best time.
     """
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

@@ -110,7 +110,15 @@ def test_the_rank_that_is_left_says_that_it_lost_another(nest: Nest, job: Job) -
     assert "lost another rank" in nest.output()
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (4, 2), (2, 3), (3, 1)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (4, 2),
+        (2, 3),
+        pytest.param(1, 2, marks=pytest.mark.slow),
+        pytest.param(3, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_run_goes_on_with_another_number_of_ranks(
     nest: Nest, job: Job, listener: Listener, before: int, after: int
 ) -> None:
