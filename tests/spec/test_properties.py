@@ -92,14 +92,14 @@ TRAIN_JOBS = st.fixed_dictionaries(
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_json_value_is_a_job_or_a_report(value: Any) -> None:
     with contextlib.suppress(SpecError):
         parse_job_document(value, source="a test")
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_values_of_known_fields_are_a_job_or_a_report(document: dict[str, Any]) -> None:
     with contextlib.suppress(SpecError):
         parse_job_document(document, source="a test")
@@ -113,7 +113,7 @@ YAML_PIECES = st.sampled_from(
 
 
 @given(st.lists(YAML_PIECES, max_size=40).map("".join) | st.text(max_size=60))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_text_is_a_job_or_a_report(text: str) -> None:
     with contextlib.suppress(SpecError):
         parse_job_text(text, source="job.yaml")
@@ -130,7 +130,7 @@ SECRETS = st.recursive(
 
 
 @given(SECRETS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_nothing_in_env_is_ever_in_a_report(env: Any) -> None:
     document = {"run": "x", "steps": 1, "env": env}  # wrong in itself, so there is a report
 
