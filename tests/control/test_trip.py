@@ -133,6 +133,49 @@ def test_a_worker_that_gives_itself_up_is_one_failure_and_one_new_epoch(world: W
     assert (world.job(job).restarts, world.job(job).retries) == (1, 1)
 
 
+def test_an_error_that_follows_from_a_lost_worker_makes_way_for_it(world: World) -> None:
+    job = world.submit(spec(4))
+    world.settle()
+    world.fail(job, USER_ERROR)
+    world.decide()
+    assert world.job(job).state is JobState.RUNNING, "the other node has not been heard"
+
+    world.kill_worker(job, 1, world.of(job)[1].node)
+    world.settle()
+    world.advance(120)
+    world.settle()
+
+    found = world.job(job)
+    assert (found.state, found.epoch, found.restarts) == (JobState.RUNNING, 2, 1)
+    assert [failure.code for failure in found.past[0].failures] == [FailureCode.WORKER_LOST]
+
+
+def test_an_error_of_ones_own_ends_a_gang_as_soon_as_every_node_was_heard(world: World) -> None:
+    job = world.submit(spec(4))
+    world.settle()
+    world.fail(job, USER_ERROR)
+    world.settle()
+
+    assert world.job(job).state is JobState.FAILED
+    assert world.job(job).failure == USER_ERROR
+
+
+def test_an_error_ends_a_gang_after_a_while_also_if_a_node_says_nothing(world: World) -> None:
+    job = world.submit(spec(4))
+    world.settle()
+    world.of(job)[1].alive = False  # As its engine does not know yet.
+    world.fail(job, USER_ERROR)
+    world.settle()
+    before = world.job(job).state
+    world.advance(11)
+    world.decide()
+    attempt = world.job(job).attempt
+
+    assert before is JobState.RUNNING
+    assert attempt is not None
+    assert (attempt.phase, attempt.failures) == ("stopping", [USER_ERROR])
+
+
 def test_a_worker_of_an_old_epoch_is_fenced(world: World) -> None:
     job = world.submit(spec(2))
     world.settle()

@@ -98,6 +98,7 @@ def test_what_is_no_attempt_id_is_refused(text: str) -> None:
         (Failure(code=FailureCode.OUT_OF_MEMORY, message=""), "user"),
         (Failure(code=FailureCode.HANG, message=""), "infrastructure"),
         (Failure(code=FailureCode.WORKER_LOST, message=""), "infrastructure"),
+        (Failure(code=FailureCode.LOST_PEER, exit_code=76, message=""), "infrastructure"),
     ],
 )
 def test_a_failure_knows_whose_fault_it_is(failure: Failure, cause: str) -> None:

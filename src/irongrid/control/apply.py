@@ -275,7 +275,14 @@ def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
 
 
 def _failed(state: State, job: Job, attempt: Attempt, failure: Failure, at_ns: int) -> None:
-    """Only the first failure of a generation counts; the rest are its echo."""
+    """Only the first failure of a generation counts; the rest are its echo.
+
+    Nodes are not heard in the order in which they fail, so an echo makes way for what caused it.
+    """
+    if attempt.phase is Phase.FAILED and attempt.failures[-1].may_be_echo:
+        if not failure.may_be_echo:
+            attempt.failures[-1] = job.failure = failure
+        return
     if attempt.phase in (Phase.STOPPING, Phase.FAILED, Phase.ENDED):
         return
     attempt.phase = Phase.FAILED

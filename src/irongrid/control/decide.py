@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from irongrid.control.attempts import holds
 from irongrid.control.state import Attempt, Job, Phase, State
-from irongrid.control.wakeups import backoff_ns, limit_ns
+from irongrid.control.wakeups import CAUSE_WITHIN_NS, backoff_ns, limit_ns, waits_for_cause
 from irongrid.domain.decision import Action, Decision, Kill, Outcome, Recover, Start, Stop
 from irongrid.domain.device import Node
 from irongrid.domain.failure import FailureCode
@@ -79,6 +79,8 @@ def _attend(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
 def _after_failure(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
     """Retry in place, retry elsewhere, or give up: by whose fault it was and how often it was."""
     failure = attempt.failures[-1]
+    if waits_for_cause(attempt) and now_ns < attempt.failed_at_ns + CAUSE_WITHIN_NS:
+        return []
     if failure.cause not in job.spec.retries.on:
         reason = failure.message
         if job.spec.retries.max > 0:

@@ -1,13 +1,15 @@
 """When a job next needs a decision although nothing happens to it."""
 
 from irongrid.control.account import Bucket
-from irongrid.control.state import Job, Phase, State
+from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.domain.job import JobState
 from irongrid.units import NS_PER_S
 
 # After a stop's grace, workers need a moment to kill, confirm and report.
 FORCE_AFTER_NS = 5 * NS_PER_S
 _BACKOFF_MOST_S = 60
+# How long to wait for another node's word on who failed first; normally it comes at once.
+CAUSE_WITHIN_NS = 10 * NS_PER_S
 
 
 def backoff_ns(retries: int) -> int:
@@ -15,6 +17,16 @@ def backoff_ns(retries: int) -> int:
     if retries == 0:
         return 0
     return int(min(2 ** min(retries - 1, 16), _BACKOFF_MOST_S)) * NS_PER_S
+
+
+def waits_for_cause(attempt: Attempt) -> bool:
+    """Whether another node may still tell of the failure that this one is the echo of.
+
+    A node that has stopped its ranks has said before how they fared.
+    """
+    members = attempt.members.values()
+    silent = any(not member.gone and member.stopped < attempt.generation for member in members)
+    return silent and len(members) > 1 and attempt.failures[-1].may_be_echo
 
 
 def due_ns(state: State, job: Job) -> int | None:
@@ -27,7 +39,8 @@ def due_ns(state: State, job: Job) -> int | None:
         assert attempt.stopping is not None
         return None if attempt.stopping.forced else attempt.stopping.deadline_ns + FORCE_AFTER_NS
     if attempt.phase is Phase.FAILED:
-        return attempt.failed_at_ns + backoff_ns(job.retries)
+        waits = waits_for_cause(attempt)
+        return attempt.failed_at_ns + (CAUSE_WITHIN_NS if waits else backoff_ns(job.retries))
     return limit_ns(job)
 
 

@@ -13,6 +13,7 @@ class FailureCode(StrEnum):
     SIGNAL = "signal"
     OUT_OF_MEMORY = "out_of_memory"
     HANG = "hang"
+    LOST_PEER = "lost_peer"
     WORKER_LOST = "worker_lost"
     LEASE_EXPIRED = "lease_expired"
     START_FAILED = "start_failed"
@@ -43,11 +44,20 @@ class Failure:
     stderr_tail: tuple[str, ...] = ()
 
     @property
+    def may_be_echo(self) -> bool:
+        """Whether the loss of another rank can look like this from here.
+
+        Most programs end with an error of their own when a peer is gone, some by abort().
+        """
+        by_itself = self.code is FailureCode.EXIT_CODE or self.code is FailureCode.SIGNAL
+        return self.code is FailureCode.LOST_PEER or (by_itself and self.cause is RetryCause.USER)
+
+    @property
     def cause(self) -> RetryCause:
         """Whose fault it was.
 
         A process that ends by its own doing (exit code, crash signal, too much memory) would do so
-        again. A kill from outside, a hang and a lost worker are the infrastructure's.
+        again. A kill from outside, a hang, a lost worker and a lost peer are the infrastructure's.
         """
         if self.code in (FailureCode.EXIT_CODE, FailureCode.OUT_OF_MEMORY):
             return RetryCause.USER
