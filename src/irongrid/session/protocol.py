@@ -6,6 +6,9 @@ from typing import Any
 
 MAX_LINE_BYTES = 64 * 2**10
 
+# How a rank of the recipe ends when a collective failed because another rank had gone.
+LOST_PEER_EXIT = 76
+
 # What a rank can be doing; each phase has its own bound on silence.
 PHASES = ("import", "build", "compile", "first_step", "step", "eval", "save", "load")
 

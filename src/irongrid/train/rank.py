@@ -19,6 +19,7 @@ from torch.distributed.distributed_c10d import Store
 
 from irongrid import session
 from irongrid.errors import Fenced, IrongridError, Problem, SpecError
+from irongrid.session.protocol import LOST_PEER_EXIT
 from irongrid.train.checkpoint.interval import Pacer
 from irongrid.train.checkpoint.layout import Manifest
 from irongrid.train.checkpoint.reader import Restored, restore
@@ -36,7 +37,6 @@ from irongrid.train.sharded import ShardedModel, build, fill
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: not done, try again later.
 BAD_INPUT = 2
-LOST_PEER = 76
 # A rank whose peer died waits for its worker to find the one that died first, and to end it.
 _LOST_PEER_WAIT_S = 10.0
 
@@ -73,7 +73,7 @@ def main(environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"irongrid: lost another rank: {error}\n")
         if "IRONGRID_SOCKET" in environ:
             time.sleep(_LOST_PEER_WAIT_S)
-        return LOST_PEER
+        return LOST_PEER_EXIT
 
 
 def train(config: TrainConfig, seat: Seat) -> bool:

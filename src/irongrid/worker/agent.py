@@ -20,7 +20,7 @@ from irongrid.worker.journal import note
 from irongrid.worker.life import Effect, Exit, Kill, Life, Report, Start, Tell, Terminate
 from irongrid.worker.loop import Loop
 from irongrid.worker.output import Pipe
-from irongrid.worker.ranks import Containment, Rank, failure_of
+from irongrid.worker.ranks import Containment, Rank, failure_of, recipe_failure_of
 from irongrid.worker.report import Answered, CutOff, Heard, Link, News
 from irongrid.worker.sessions import Connection, Sessions
 from irongrid.worker.vigil import Announcements, Vigil
@@ -77,7 +77,7 @@ class Agent:
         """Work until the attempt is over for this worker."""
         wanted = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         self._loop.on_signals(wanted, self._on_signals)
-        self._loop.on_wake(self._on_news)
+        self._loop.on_wake(lambda: None)  # What has come is heard after those who have died.
         self._loop.read(self._sessions.listener.fileno(), self._on_session)
         self._vigil.begin()
         self._link.start()
@@ -105,6 +105,9 @@ class Agent:
         if pause_s > _PAUSE_S:
             self._hang.excuse(pause_s)
         self._judge_the_dead(now_s)
+        # A directive may end all ranks, and then nobody would ask any more why one had died before.
+        if not self._vigil.waits_for_status:
+            self._hear_news()
         if now_s - self._looked_at_s > _LOOK_S:
             self._looked_at_s = now_s
             self._check_lease(now_s)
@@ -217,7 +220,7 @@ class Agent:
         self._news.put(news)
         self._loop.wake()
 
-    def _on_news(self) -> None:
+    def _hear_news(self) -> None:
         while not self._news.empty():
             news = self._news.get()
             match news:
@@ -282,7 +285,8 @@ class Agent:
         for rank in self._vigil.ended(now_s):
             self._hear_out(rank)
             self._hang.forget(rank.number)
-            failure = failure_of(rank, self._order.node, self._containment.limits)
+            judge = failure_of if self._is_run else recipe_failure_of
+            failure = judge(rank, self._order.node, self._containment.limits)
             if failure is None:
                 self._do(self._life.ended_well(rank.number, now_s))
             else:

@@ -7,9 +7,10 @@ import resource
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from irongrid.domain.failure import Failure, FailureCode
+from irongrid.session.protocol import LOST_PEER_EXIT
 from irongrid.telemetry.cgroup import Controller, Group, Limits
 from irongrid.telemetry.ranklogs import RankLog
 from irongrid.units import format_bytes
@@ -211,6 +212,15 @@ def failure_of(rank: Rank, node: str, limits: Limits) -> Failure | None:
         memory_peak_bytes=peak_bytes,
         stderr_tail=rank.tail.lines(),
     )
+
+
+def recipe_failure_of(rank: Rank, node: str, limits: Limits) -> Failure | None:
+    """What the end of a rank of the recipe means, whose exit codes are ours."""
+    failure = failure_of(rank, node, limits)
+    if failure is None or failure.exit_code != LOST_PEER_EXIT:
+        return failure
+    message = f"rank {rank.number} lost its connection to another rank"
+    return replace(failure, code=FailureCode.LOST_PEER, message=message)
 
 
 def _signal_name(number: int) -> str:

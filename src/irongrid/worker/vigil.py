@@ -65,6 +65,11 @@ class Vigil:
         elif rank.pid is not None:
             self._dead.append((rank, time.monotonic()))
 
+    @property
+    def waits_for_status(self) -> bool:
+        """Whether a rank has died of which it is not known yet how."""
+        return bool(self._dead)
+
     def ended(self, now_s: float) -> list[Rank]:
         """Ranks that have died, in their order, as far as it is known how they ended."""
         known = []
