@@ -21,7 +21,6 @@ class Clock(Protocol):
 class WorkerPhase(StrEnum):
     """What an engine can tell of a worker."""
 
-    PENDING = "pending"
     ALIVE = "alive"
     GONE = "gone"
 

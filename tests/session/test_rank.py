@@ -63,8 +63,7 @@ def test_outside_a_job_every_call_does_nothing() -> None:
         "session.phase('build'); session.ready(3); session.progress(1, loss=2)\n"
         "session.checkpointed(step=1, path='p', size_bytes=1)\n"
         "session.checkpoint_failed(step=1, code='io_error', message='m'); session.close()\n"
-        "print(session.should_checkpoint(), session.should_stop(), session.stop_wants_save(),\n"
-        "      session.plan())"
+        "print(session.should_checkpoint(), session.should_stop(), session.stop_wants_save())"
     )
     environment = {name: value for name, value in os.environ.items() if "IRONGRID" not in name}
     done = subprocess.run(
@@ -75,7 +74,7 @@ def test_outside_a_job_every_call_does_nothing() -> None:
         check=True,
     )
 
-    assert done.stdout == "False False False None\n"
+    assert done.stdout == "False False False\n"
 
 
 def test_the_session_brings_nothing_but_the_standard_library() -> None:
@@ -198,14 +197,6 @@ def test_a_forked_child_neither_speaks_for_its_parent_nor_cuts_it_off(listener: 
     assert process.wait() == 0
     assert [line["step"] for line in lines if line["t"] == "progress"] == [1, 2]
     assert sum(line["t"] == "hello" for line in lines) == 1
-
-
-def test_a_plan_is_what_the_worker_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    from irongrid import session
-
-    monkeypatch.setenv("IRONGRID_PLAN", '{"world_size": 4}')
-
-    assert session.plan() == {"world_size": 4}
 
 
 def test_a_figure_that_is_no_number_is_the_callers_mistake() -> None:

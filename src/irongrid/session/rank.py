@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import json
 import os
 import select
 import socket
@@ -241,12 +240,6 @@ def stop_wants_save() -> bool:
     """Whether the request to end asks for a last checkpoint."""
     session = _open()
     return session is not None and session.stop is not None and bool(session.stop.get("save"))
-
-
-def plan() -> dict[str, Any] | None:
-    """The parallel plan that this gang runs, as in design 5; None where the job has none."""
-    text = os.environ.get("IRONGRID_PLAN")
-    return None if text is None else dict(json.loads(text))
 
 
 def close() -> None:
