@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-# Two ranks on two idle cores take about 20 ms for a step, so that a run lasts some seconds.
+# Two ranks on two idle cores take about 10 ms for a step, so that a run lasts some seconds.
 STEPS = 100
 SAVE_EVERY = 10
 # In the middle, with some checkpoints behind it.
@@ -34,7 +34,7 @@ def training(
             },
             "data": {"path": TEXT},
             "global_batch": 8,
-            "seq_len": 128,
+            "seq_len": 64,
             "steps": steps,
             "learning_rate": 0.003,
         },

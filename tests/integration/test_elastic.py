@@ -20,7 +20,7 @@ def test_a_job_that_finds_fewer_devices_after_a_stop_goes_on_with_fewer_ranks(
     job = house.submit(training(count="1..2"))
     house.wait_step(job, KILL_AT_STEP)
     held = house.submit(holder())
-    house.cli("pause", job)
+    house.client.pause(job)
     paused = house.reaches(job, "paused")
     house.reaches(held, "running")
     house.cli("resume", job)

@@ -103,8 +103,8 @@ def test_a_full_disk_of_the_store_turns_new_jobs_away_and_keeps_what_workers_hav
     for each in (*accepted, late):
         house.reaches(each, "succeeded")
 
-    assert "nothing was accepted: the disk of" in refusal["problem"]
-    assert "is full" in refusal["problem"]
+    assert "nothing was accepted" in refusal["problem"]
+    assert "is full: free some space" in refusal["problem"]
     assert "with the same key" in refusal["fix"]
     assert {row.job_id for row in still.jobs} == {job, *accepted}
     assert next(row.state for row in still.jobs if row.job_id == job) == "running"

@@ -13,10 +13,10 @@ from irongrid.worker.hang import BOUND_S
 
 pytestmark = pytest.mark.slow
 
-# 9 s for a step, and still 18 s for imports, which take some seconds on a busy machine.
-SCALE = 0.15
-# The worker looks once a second.
-LOOK_S = 2.0
+# 12 s for a step, and still 24 s for imports, which take some seconds on a busy machine.
+SCALE = 0.2
+# Its last word came before it was stopped, and on a busy machine somebody may look late.
+SLACK_S = 3.0
 
 
 def test_a_stopped_rank_is_a_hang_that_is_found_named_and_healed(
@@ -35,10 +35,10 @@ def test_a_stopped_rank_is_a_hang_that_is_found_named_and_healed(
     assert detail.failure is not None
     assert (detail.failure.code, detail.failure.rank) == ("hang", 1)
     assert "its process is stopped" in detail.failure.message
-    assert BOUND_S["step"] * SCALE - LOOK_S < silent_s < BOUND_S["step"] * SCALE + LOOK_S
+    assert BOUND_S["step"] * SCALE - SLACK_S < silent_s < BOUND_S["step"] * SCALE + SLACK_S
     assert not stopped.alive
     assert (detail.row.epoch, detail.row.restarts) == (1, 1)
     # What stood still is counted as work until it is known to be lost.
-    assert detail.time_account_s.lost_s > silent_s - LOOK_S
+    assert detail.time_account_s.lost_s > silent_s - SLACK_S
     assert house.losses(job) == undisturbed
     assert faults(house) == []

@@ -1,6 +1,5 @@
 """Server and workers that do not hear each other for a while, and a worker that comes back late."""
 
-import os
 import signal
 import time
 
@@ -8,7 +7,6 @@ import pytest
 from tests.integration.conftest import Losses
 from tests.integration.house import House, freeze, thaw, until
 from tests.integration.jobs import KILL_AT_STEP, command, training
-from tests.integration.processes import Role
 from tests.integration.verdict import faults
 
 from irongrid.control.decide import CANCEL_GRACE_S
