@@ -7,7 +7,7 @@ from irongrid.control import requests
 from irongrid.control.decide import evacuate
 from irongrid.control.views import job_detail
 from irongrid.domain.decision import WaitCode
-from irongrid.domain.event import Decided, LaunchRefused
+from irongrid.domain.event import Decided, LaunchRefused, ProgressMade
 from irongrid.domain.failure import Failure, FailureCode
 from irongrid.domain.job import JobState
 from irongrid.errors import Conflict, Fenced, Refused
@@ -174,6 +174,32 @@ def test_an_error_ends_a_gang_after_a_while_also_if_a_node_says_nothing(world: W
     assert before is JobState.RUNNING
     assert attempt is not None
     assert (attempt.phase, attempt.failures) == ("stopping", [USER_ERROR])
+
+
+def test_progress_counts_also_if_it_is_heard_before_another_node_is_ready(world: World) -> None:
+    job = world.submit(spec(4))
+    world.settle()
+    world.fail(job, step=70)
+    world.decide()
+    first, second = world.of(job)
+    world.step(first)
+    world.step(second)
+    world.step(first)
+    progress = ProgressMade(
+        job=job,
+        epoch=1,
+        generation=2,
+        node=first.node,
+        n=world.number(first),
+        step=100,
+        metrics={},
+    )
+    world.send(first, progress)
+    before = world.job(job).account.bucket
+    world.step(second)
+
+    assert (before, world.job(job).account.bucket) == ("recovering", "running")
+    assert (world.job(job).step, world.job(job).lost_steps) == (100, 70)
 
 
 def test_a_worker_of_an_old_epoch_is_fenced(world: World) -> None:

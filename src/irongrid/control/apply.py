@@ -241,6 +241,9 @@ def _gang_fact(
 ) -> None:  # fmt: skip
     match event:
         case RanksReady():
+            if all(other.ready < event.generation for other in attempt.members.values()):
+                # Only the first: rank 0's progress may be heard before another node is.
+                job.step = event.resumed_step
             member.ready = event.generation
             job.lost_from = max(job.lost_from, event.reached_step)
             _ready(job, attempt, event, at_ns)
@@ -270,7 +273,6 @@ def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
     job.state = JobState.RUNNING
     job.lost_steps += max(job.lost_from - event.resumed_step, 0) if job.lost_from else 0
     job.lost_from = 0
-    job.step = event.resumed_step
     job.account.switch(Bucket.RUNNING, at_ns)
 
 
