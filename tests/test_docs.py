@@ -53,6 +53,8 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 RUNNABLE = sorted({block.page for block in BLOCKS if block.tag == "sh run"})
+# What a newcomer reads first is run by every `make test`; the other pages by `make test-slow`.
+FIRST_PAGES = (ROOT / "README.md", ROOT / "docs" / "start-here.md")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,14 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     )
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page in FIRST_PAGES else pytest.mark.slow)
+        for page in RUNNABLE
+    ],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_the_commands_of_a_page_run_as_they_stand(page: Path, newcomer: dict[str, str]) -> None:
     script = "\n".join(
         block.text for block in BLOCKS if (block.page, block.tag) == (page, "sh run")
