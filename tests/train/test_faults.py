@@ -45,7 +45,8 @@ def test_a_flipped_bit_is_reported_and_the_run_goes_on_from_the_checkpoint_befor
     job.checkpoint = CheckpointPolicy(every_steps=4, keep=3)
     assert nest.run(job, 2) == [0, 0]
     losses = job.losses()
-    newest = complete_places(job.checkpoints, 1)[0]
+    # A slow disk may have put the save of step 8 off, so the files say which one is before.
+    newest, before = complete_places(job.checkpoints, 1)[:2]
     # Rank 1's chunk: rank 0 finds nothing wrong by itself.
     index = read_indexes(job.checkpoints, read_manifest(job.checkpoints, newest))[1]
     chunk = ChunkStore(job.checkpoints / "chunks").path(index.chunks[0].sha256)
@@ -58,7 +59,7 @@ def test_a_flipped_bit_is_reported_and_the_run_goes_on_from_the_checkpoint_befor
     [damaged] = listener.heard("checkpoint_failed")
     assert (damaged["step"], damaged["code"]) == (12, "damaged")
     assert "does not match its name" in damaged["message"]
-    assert [m["resumed_step"] for m in listener.heard("ready")] == [8, 8]
+    assert [m["resumed_step"] for m in listener.heard("ready")] == [before.step] * 2
     assert job.losses() == losses
     # The same state has the same chunks: the damaged one has been written anew.
     assert nest.run(job, 2, generation=3, extra=listener.environment()) == [0, 0]
