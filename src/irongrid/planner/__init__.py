@@ -1,0 +1,1 @@
+"""Enumerate, prune and rank parallel plans; scaling curves; exports."""
