@@ -21,6 +21,7 @@ _OPTIMIZER, _PARAMETERS, _ACTIVATIONS = (
     OFFLOADS.index(name) for name in ("optimizer", "parameters", "activations")
 )
 _HOST = "host"
+_USUAL_BYTES = 80e9
 
 
 def peak_memory(
@@ -33,7 +34,7 @@ def peak_memory(
     """
     blocks = block_activations(work, machine, layout, coefficients)
     logits = logits_bytes(work, layout, coefficients)
-    fixed = coefficients.of_software("fixed_bytes", work.runtime)
+    fixed = coefficients.of_software("fixed_bytes", work.runtime) * _room(machine)
     rules = state_rules(work, layout, coefficients)
     best: dict[str, Array] = {}
     most: Array = np.zeros(1)
@@ -55,6 +56,14 @@ def peak_memory(
         parts_bytes={name: columns[name] for name in PARTS},
         host_bytes=columns[_HOST],
     )
+
+
+def _room(machine: Machine) -> Array:
+    """How much of the fixed bytes a device holds, relative to one of 80 GB.
+
+    Buckets and caches are given back where memory is scarce, and left alone where it is not.
+    """
+    return np.clip(np.asarray(machine.memory_bytes) / _USUAL_BYTES, 0.25, 1.25)
 
 
 def _stage_parts(
