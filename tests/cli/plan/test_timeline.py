@@ -5,7 +5,9 @@ import pytest
 from irongrid.cli.plan.timeline import SPLIT_BACKWARD, Box, Pipeline, boxes
 
 
-def pipeline(schedule: str, *, stages: int = 4, chunks: int = 1, micro_batches: int = 8) -> Pipeline:
+def pipeline(
+    schedule: str, *, stages: int = 4, chunks: int = 1, micro_batches: int = 8
+) -> Pipeline:
     split = schedule in SPLIT_BACKWARD
     lengths_s = {"F": 1.0, "B": 1.0, "W": 1.0} if split else {"F": 1.0, "B": 2.0}
     return Pipeline(schedule, stages, chunks, micro_batches, lengths_s)

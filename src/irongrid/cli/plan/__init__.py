@@ -1,1 +1,1 @@
-"""`irongrid plan`: the question as it is typed, and the answer for the screen, a page, a program."""
+"""`irongrid plan`: the question as typed, the answer for a screen, a page and a program."""
