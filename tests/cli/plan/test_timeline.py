@@ -1,5 +1,7 @@
 """The drawn step follows its schedule: order, dependencies, and the bubble of the textbook."""
 
+import itertools
+
 import pytest
 
 from irongrid.cli.plan.timeline import SPLIT_BACKWARD, Box, Pipeline, boxes
@@ -36,7 +38,7 @@ def test_every_pass_is_drawn_once_and_no_stage_does_two_things_at_once(given: Pi
     assert len({(b.stage, b.kind, b.chunk, b.micro_batch) for b in drawn}) == len(drawn)
     for stage in range(given.stages):
         mine = [box for box in drawn if box.stage == stage]
-        assert all(a.end_s <= b.start_s for a, b in zip(mine, mine[1:], strict=False))
+        assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(mine))
 
 
 @pytest.mark.parametrize("given", ALL, ids=lambda p: f"{p.schedule}-{p.stages}-{p.micro_batches}")

@@ -85,8 +85,13 @@ def gib(size_bytes: float) -> str:
 def seconds(duration_s: float) -> str:
     """A step's time with three digits: `12.3 ms`, `4.96 s`."""
     if duration_s < 1:
-        return f"{duration_s * 1e3:.3g} ms"
-    return f"{duration_s:.3g} s" if duration_s < 100 else format_duration(duration_s)
+        return f"{_three(duration_s * 1e3)} ms"
+    return f"{_three(duration_s)} s" if duration_s < 100 else format_duration(duration_s)
+
+
+def _three(value: float) -> str:
+    """Three digits, also where they are zeros, so that a column is easy to compare."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def number(value: float) -> str:
