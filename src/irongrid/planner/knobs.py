@@ -67,8 +67,10 @@ class Knobs:
         if axis == "context":
             return self._context(made)
         if axis == "recompute":
-            blocks = (self._layers + 2 * made["short_ends"]) // made["pp"]
-            return blocks * made["recompute_share"] % SHARES == 0
+            # A share must be whole blocks on every stage, so it goes with equal stages only.
+            whole = made["blocks"] * made["recompute_share"] % SHARES == 0
+            equal = made["blocks"] * made["pp"] == self._layers
+            return (made["recompute_share"] == SHARES) | (whole & equal)
         if axis == "sequence_parallel":
             named = made["sequence_parallel"]
             only = self._space.codes("sequence_parallel")[0]

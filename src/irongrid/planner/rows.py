@@ -38,18 +38,25 @@ def layout(table: Table) -> Layout:
     )
 
 
-def stage_layers(layers: int, pp: int, short_ends: bool) -> tuple[int, ...]:
-    """Blocks of each stage: even, or one fewer at either end, beside embedding and output layer."""
-    blocks = (layers + 2 * short_ends) // pp
-    inner = (blocks,) * (pp - 2)
-    return (blocks - 1, *inner, blocks - 1) if short_ends else (blocks,) * pp
+def stage_layers(layers: int, pp: int, virtual_stages: int = 1) -> tuple[int, ...]:
+    """Blocks of each stage: even, or fewer at the ends, beside embedding and output layer."""
+    if layers % (pp * virtual_stages) and (layers + 2) % (pp * virtual_stages) == 0:
+        blocks = (layers + 2) // pp
+        return (blocks - 1, *(blocks,) * (pp - 2), blocks - 1)
+    blocks, left_over = divmod(layers, pp)
+    if not left_over:
+        return (blocks,) * pp
+    # The last stage is relieved first: its output layer weighs more than an embedding.
+    fewer = pp - left_over
+    last = -(-fewer // 2)
+    return (*(blocks,) * (fewer - last), *(blocks + 1,) * left_over, *(blocks,) * last)
 
 
 def plan_of(table: Table, row: int, model: ModelShape, training: Training) -> ParallelPlan:
     """One candidate as a plan."""
     cell = {name: int(values[row]) for name, values in table.items()}
     word = {name: WORDS[name][cell[name]] for name in WORDS}
-    blocks = stage_layers(model.layers, cell["pp"], bool(cell["short_ends"]))
+    blocks = stage_layers(model.layers, cell["pp"], cell["virtual_stages"])
     share = cell["recompute_share"]
     partly = word["recompute"] != "none" and share < SHARES
     plan = ParallelPlan(

@@ -44,6 +44,8 @@ MICRO_BATCH_MAX = 256
 VIRTUAL_MAX = 16
 # A context-parallel rank with fewer tokens than this has no matrix product worth the name.
 TOKENS_MIN = 256
+# Micro-batches that a schedule needs, in multiples of the stages.
+_ROUNDS = tuple(2 if word == "dualpipev" else 1 for word in SCHEDULES)
 INTERLEAVED = SCHEDULES.index("interleaved")
 ONE_F_ONE_B = SCHEDULES.index("1f1b")
 ULYSSES = CONTEXT_KINDS.index("ulysses")
@@ -123,6 +125,7 @@ def space_of(
     pipeline = set(divisors(layers, devices))
     if ability.uneven_stages:
         pipeline |= set(divisors(layers + 2, min(devices, layers)))
+        pipeline |= set(_powers(min(devices, layers - 1)))
     micro = [m for m in _powers(MICRO_BATCH_MAX) if training.global_batch % m == 0]
     return Space(
         tp=divisors(_shared_heads(model), min(devices, TP_MAX)) if "tp" in axes else (1,),
@@ -225,7 +228,9 @@ def families(
         table = take(table, np.isin(table["grad_accum"], np.array(space.grad_accum)))
     named = "1f1b" in space.schedule
     table = cross(table, _pipelines(space), lambda t: _stages_fit(t, model.layers, ability, named))
-    table["short_ends"] = _short_ends(table, model.layers)
+    pieces = table["pp"] * table["virtual_stages"]
+    table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
+    table["blocks"] = fullest(table["pp"], pieces, model.layers)
     table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
     return _with_shards(table, space, ability)
 
@@ -261,29 +266,36 @@ def _pipelines(space: Space) -> Table:
 
 
 def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mask:
-    """Blocks divide evenly over the stages, or would with one more at either end.
+    """Whether blocks divide over the stages, and micro-batches fill the schedule.
 
-    A runtime with uneven stages takes a block from the first and one from the last stage, which
-    also hold the embedding and the output layer. Interleaving needs whole rounds of micro-batches
-    (Megatron-LM, arguments.py, read 2026-11); ZBV and DualPipeV fill the pipe from both ends.
+    A runtime with uneven stages gives the first and the last stage fewer blocks, as they also hold
+    the embedding and the output layer. Interleaving needs whole rounds of micro-batches
+    (Megatron-LM, arguments.py, read 2026-11); DualPipeV fills the pipe from both ends.
     """
-    pp, schedule = table["pp"], table["schedule"]
-    pieces = pp * table["virtual_stages"]
+    pp, schedule, pieces = table["pp"], table["schedule"], table["pp"] * table["virtual_stages"]
     even = layers % pieces == 0
-    ends = (layers + 2) % pieces == 0
-    # A piece of one block at either end would be left without any.
-    ends &= (layers + 2 > pieces) & (pp > 1) & ability.uneven_stages
+    ends = ((layers + 2) % pieces == 0) & (layers + 2 > pieces) & (pp > 1)
+    loose = (table["virtual_stages"] == 1) & (pp < layers)
     accum = table["grad_accum"]
-    needed = np.choose(schedule, column(1, 1, 1, 1, 1, 2)) * pp
+    needed = np.array(_ROUNDS)[schedule] * pp
     whole = np.where(schedule == INTERLEAVED, accum % pp == 0, accum >= needed)
     alone = (schedule == ONE_F_ONE_B) & (table["virtual_stages"] == 1)
     piped = np.where(schedule == ONE_F_ONE_B, named, whole)
-    return (even | ends) & np.where(pp == 1, alone, piped)
+    placed = even | ((ends | loose) & ability.uneven_stages)
+    return placed & np.where(pp == 1, alone, piped)
 
 
-def _short_ends(table: Table, layers: int) -> Array:
-    pieces = table["pp"] * table["virtual_stages"]
-    return (layers % pieces != 0).astype(np.int64)
+def short_ends(pp: Array, pieces: Array, layers: int) -> Array:
+    """1 where both the first and the last stage have a block fewer than the fullest one."""
+    left_over = layers % pp
+    loose = (left_over > 0) & (pp - left_over >= 2)
+    return ((layers % pieces != 0) & (loose | ((layers + 2) % pieces == 0))).astype(np.int64)
+
+
+def fullest(pp: Array, pieces: Array, layers: int) -> Array:
+    """Blocks of the fullest stage."""
+    rounds = np.where(layers % pieces == 0, layers, layers + 2) // pp
+    return np.where((layers % pieces == 0) | ((layers + 2) % pieces == 0), rounds, -(-layers // pp))
 
 
 def _experts_fold(table: Table, model: ModelShape) -> Mask:
