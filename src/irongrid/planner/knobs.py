@@ -21,8 +21,10 @@ class Knobs:
         self._ability = ability
         self._layers = layers
         self._heads = heads
-        self._zero_alone = ZERO.index("none") if "none" in ability.zero else (
-            min(ZERO.index(word) for word in ability.zero)
+        self._zero_alone = (
+            ZERO.index("none")
+            if "none" in ability.zero
+            else (min(ZERO.index(word) for word in ability.zero))
         )
         self._choices: dict[str, Table] = {
             "zero": options("zero", tuple({*space.codes("zero"), self._zero_alone})),

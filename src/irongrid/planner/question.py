@@ -92,7 +92,8 @@ class Question:
 
 
 PINS = frozenset(
-    {item.name for item in fields(ParallelPlan)} - {"runnable_by", "rank_map", "world_size"} | {"dp"}
+    {item.name for item in fields(ParallelPlan)} - {"runnable_by", "rank_map", "world_size"}
+    | {"dp"}
 )
 
 

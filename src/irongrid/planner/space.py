@@ -83,7 +83,11 @@ class Space:
     def codes(self, name: str) -> tuple[int, ...]:
         """The values of a field as numbers."""
         values = getattr(self, name)
-        return tuple(WORDS[name].index(v) for v in values) if name in WORDS else tuple(map(int, values))
+        return (
+            tuple(WORDS[name].index(v) for v in values)
+            if name in WORDS
+            else tuple(map(int, values))
+        )
 
 
 def divisors(number: int, most: int) -> tuple[int, ...]:
