@@ -11,8 +11,8 @@ from irongrid.domain.runtime import RUNTIMES
 from irongrid.errors import SpecError
 from irongrid.planner.answer import Misfit
 from irongrid.planner.knobs import Knobs
+from irongrid.planner.one_pool import PoolSearch, curve_sizes, pinned, pool_search
 from irongrid.planner.question import DEVICES_MAX, Question
-from irongrid.planner.search import PoolSearch, curve_sizes, pinned, pool_search
 from irongrid.planner.space import families
 from irongrid.planner.table import Table, rows
 
@@ -135,7 +135,9 @@ def _other_software(question: Question, works: Works) -> Iterator[str]:
 
 def _smaller_batches(question: Question, works: Works) -> Iterator[str]:
     for seq_len in (question.training.seq_len // 2, question.training.seq_len // 4):
-        if seq_len and works(replace(question, training=replace(question.training, seq_len=seq_len))):
+        if seq_len and works(
+            replace(question, training=replace(question.training, seq_len=seq_len))
+        ):
             yield f"shorten sequences to {seq_len:,} tokens"
             return
 
