@@ -47,7 +47,8 @@ def misfit(question: Question, pool: Pool, coefficients: Coefficients) -> Misfit
     memory = pool.accelerator.memory_bytes
     problem = (
         f"the leanest plan on {devices:,} {pool.accelerator.name} needs {now.bytes / GIB:.1f} GiB "
-        f"on its fullest device, which has {memory / GIB:.1f} GiB: {missing / GIB:.1f} GiB are missing"
+        f"on its fullest device, which has {memory / GIB:.1f} GiB: "
+        f"{missing / GIB:.1f} GiB are missing"
     )
     if not missing:
         room = pool.host_memory_bytes / pool.devices_per_node / GIB

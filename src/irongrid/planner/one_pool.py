@@ -6,7 +6,7 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
-from irongrid.planner.answer import PricedPlan
+from irongrid.planner.answer import Effort, PricedPlan
 from irongrid.planner.bounds import Bounds
 from irongrid.planner.explore import Explorer, Found
 from irongrid.planner.knobs import Knobs
@@ -14,10 +14,11 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import plan_of
 from irongrid.planner.space import Space, families, narrowed, space_of
-from irongrid.planner.table import Table, rows, take
+from irongrid.planner.table import Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
 POINTS_MAX = 64
+_SIZES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,40 @@ class PoolSearch:
         """Bounds for partly chosen candidates."""
         return Bounds(self.pricer, self.space)
 
-    def best(self, sizes: tuple[int, ...], keep: int) -> Found:
-        """The best candidates for each of these counts of devices."""
+    def best(self, sizes: tuple[int, ...], keep: int, *, together: bool = False) -> Found:
+        """The best candidates for each of these counts of devices, or of all of them together."""
         q = self.question
-        table = pinned(families(q.model, q.training, sizes, self.space, q.ability), q)
         knobs = Knobs(self.space, q.ability, q.model.layers, q.model.heads)
-        return Explorer(self.pricer, knobs, self.bounds, keep).run(table)
+        limit, found, effort = np.inf, [], Effort()
+        # A few sizes at a time: their columns stay in the processor's cache.
+        for start in range(0, len(sizes), _SIZES):
+            part = sizes[start : start + _SIZES]
+            table = pinned(families(q.model, q.training, part, self.space, q.ability), q)
+            if not rows(table):
+                continue
+            explorer = Explorer(
+                self.pricer, knobs, self.bounds, keep, together=together, limit=limit
+            )
+            one = explorer.run(table)
+            effort = added(effort, one.effort)
+            if rows(one.table):
+                found.append(one)
+                if together and len(one.score) >= keep:
+                    limit = min(limit, float(one.score[keep - 1]))
+        if not found:
+            return Found(table={}, score=np.zeros(0), effort=effort)
+        table = join([one.table for one in found])
+        score = np.concatenate([one.score for one in found])
+        if not together:
+            return Found(table=table, score=score, effort=effort)
+        order = np.argsort(score, kind="stable")[:keep]
+        return Found(table=take(table, order), score=score[order], effort=effort)
 
     def plans(self, found: Found) -> tuple[PricedPlan, ...]:
         """Found candidates with all their figures, in the same order."""
-        return priced(found.table, self.question, self.pricer) if rows(found.table) else ()
+        if not len(found.score):
+            return ()
+        return priced(found.table, self.question, self.pricer)
 
 
 def pool_search(
@@ -58,6 +83,16 @@ def pool_search(
         question.model, question.training, pool, devices, question.ability
     )
     return PoolSearch(question, pool, narrowed(space, question.pins, question.ability), pricer)
+
+
+def added(one: Effort, other: Effort) -> Effort:
+    """Both efforts together."""
+    return Effort(
+        candidates=one.candidates + other.candidates,
+        families=one.families + other.families,
+        after_bounds=one.after_bounds + other.after_bounds,
+        evaluated=one.evaluated + other.evaluated,
+    )
 
 
 def curve_sizes(pool: Pool, most: int) -> tuple[int, ...]:

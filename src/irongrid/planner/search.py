@@ -1,12 +1,18 @@
 """The planner's answer to a question: the best plans of each pool that may be used."""
 
+import numpy as np
+
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
 from irongrid.planner.answer import Answer, Effort, Misfit, PricedPlan
 from irongrid.planner.misfit import misfit
-from irongrid.planner.one_pool import POINTS_MAX, curve_sizes, pool_search
+from irongrid.planner.explore import Found
+from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, added, curve_sizes, pool_search
 from irongrid.planner.question import Question, check, goal_of
-from irongrid.planner.table import rows
+
+# Counts of devices that are tried at once where a pool's whole count cannot be used.
+_COUNTS = 4
+_TRIES = 2
 
 
 def search(question: Question, coefficients: Coefficients) -> Answer:
@@ -56,22 +62,28 @@ def _of_pool(
 ) -> tuple[tuple[PricedPlan, ...], Effort]:
     most = question.devices or pool.devices
     one = pool_search(question, pool, coefficients, most)
+    sizes = curve_sizes(pool, POINTS_MAX)
     weights = goal_of(question.goal).weights
     if question.devices is None and set(weights) != {"time"}:
-        found = one.best(curve_sizes(pool, POINTS_MAX), question.keep)
+        found = one.best(sizes, question.keep, together=True)
         return one.plans(found), found.effort
     found = one.best((most,), question.keep)
-    if not rows(found.table) and question.devices is None:
-        fewer = one.best(curve_sizes(pool, POINTS_MAX), 1)
-        return one.plans(fewer), added(found.effort, fewer.effort)
-    return one.plans(found), found.effort
+    effort = found.effort
+    if question.devices is None and not len(found.score):
+        found, spent = _on_fewer(question, one, sizes[:-1])
+        effort = added(effort, spent)
+    return one.plans(found), effort
 
 
-def added(one: Effort, other: Effort) -> Effort:
-    """Both efforts together."""
-    return Effort(
-        candidates=one.candidates + other.candidates,
-        families=one.families + other.families,
-        after_bounds=one.after_bounds + other.after_bounds,
-        evaluated=one.evaluated + other.evaluated,
-    )
+def _on_fewer(
+    question: Question, one: PoolSearch, sizes: tuple[int, ...]
+) -> tuple[Found, Effort]:
+    """The best plans on the largest counts that can be used, as more devices are faster."""
+    effort, found = Effort(), Found(table={}, score=np.zeros(0), effort=Effort())
+    # Fewer devices hold less, so what does not fit twice as many will not fit them.
+    full = 0
+    while sizes and not len(found.score) and full < _TRIES:
+        found = one.best(sizes[-_COUNTS:], question.keep, together=True)
+        effort, sizes = added(effort, found.effort), sizes[:-_COUNTS]
+        full += bool(found.effort.candidates)
+    return found, effort
