@@ -84,7 +84,7 @@ def gib(size_bytes: float) -> str:
 
 def seconds(duration_s: float) -> str:
     """A step's time with three digits: `12.3 ms`, `4.96 s`."""
-    if duration_s < 1:
+    if duration_s < 0.9995:
         return f"{_three(duration_s * 1e3)} ms"
     return f"{_three(duration_s)} s" if duration_s < 100 else format_duration(duration_s)
 
