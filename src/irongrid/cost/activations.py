@@ -95,10 +95,11 @@ def block_activations(
     linear_dense = kept_share * (shared + attention + dense)
     linear_mixture = kept_share * (shared + attention + mixture)
     entry = element * hidden / across
+    gathered = np.where(across > 1, coefficients.gathered_inputs * element * hidden, 0.0)
     selective = coefficients.of_software("selective_share", work.runtime)
     return BlockActivations(
         **{
-            f"{use}_{kind}": tokens * figure
+            f"{use}_{kind}": tokens * (figure + (gathered if use == "working" else 0.0))
             for kind, linear in (("dense", linear_dense), ("experts", linear_mixture))
             for use, figure in _recomputed(layout, linear, scores, entry, selective, coefficients)
         },
@@ -126,6 +127,8 @@ def _recomputed(
 
 
 def logits_bytes(work: Work, layout: Layout, coefficients: MemoryCoefficients) -> Array:
-    """Bytes of one micro-batch's logits at the peak: the output layer's rows are cut by `tp`."""
+    """Bytes of one micro-batch's logits at the peak."""
     per_logit = coefficients.of_software("logit_bytes", work.runtime)
-    return tokens_per_device(work, layout) * work.vocab / layout.tp * per_logit
+    cut = coefficients.of_software("cut_logits", work.runtime) > 0
+    vocab = work.vocab / np.where(cut, 1.0 * np.asarray(layout.tp), 1.0)
+    return tokens_per_device(work, layout) * vocab * per_logit

@@ -54,6 +54,7 @@ TABLES: Mapping[str, str] = {
     "dp_exposed": "behaviour",
     "shard_exposed": "behaviour",
     "recompute_share": "behaviour",
+    "selective_share": "behaviour",
 }
 
 
@@ -99,6 +100,7 @@ class Coefficients:
         shard_exposed, shard_hidden: FSDP's always exposed share of its traffic; the share of the
             compute time that can hide the rest.
         recompute_share: cost of recomputing a block over its forward pass.
+        selective_share: share of a forward pass that selective recomputation repeats.
         optimizer_passes: bytes moved per local parameter by an optimizer step, over Adam's 28.
         straggle: slowdown for each doubling of the devices beyond 8.
         memory: what `peak_memory` reads; None where only times are asked for, as in a fit.
@@ -145,6 +147,7 @@ class Coefficients:
     shard_exposed: Table
     shard_hidden: float
     recompute_share: Table
+    selective_share: Table
     optimizer_passes: float
     straggle: float
     residual: Residual = NOTHING_LEARNT

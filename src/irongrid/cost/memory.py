@@ -11,7 +11,7 @@ from irongrid.cost.activations import (
 from irongrid.cost.columns import Layout, Machine, PeakMemory, Work
 from irongrid.cost.memory_coefficients import MemoryCoefficients
 from irongrid.cost.stages import Stage, fullest_stages
-from irongrid.cost.states import states
+from irongrid.cost.states import StateRules, state_rules, states
 from irongrid.domain.plan import OFFLOADS
 
 Array = NDArray[np.float64]
@@ -21,6 +21,7 @@ _OPTIMIZER, _PARAMETERS, _ACTIVATIONS = (
     OFFLOADS.index(name) for name in ("optimizer", "parameters", "activations")
 )
 _HOST = "host"
+_USUAL_BYTES = 80e9
 
 
 def peak_memory(
@@ -33,11 +34,12 @@ def peak_memory(
     """
     blocks = block_activations(work, machine, layout, coefficients)
     logits = logits_bytes(work, layout, coefficients)
-    fixed = coefficients.of_software("fixed_bytes", work.runtime)
+    fixed = coefficients.of_software("fixed_bytes", work.runtime) * _room(machine)
+    rules = state_rules(work, layout, coefficients)
     best: dict[str, Array] = {}
     most: Array = np.zeros(1)
     for stage in fullest_stages(work, layout, coefficients.waiting_chunks):
-        parts = _stage_parts(work, layout, stage, blocks, logits, coefficients)
+        parts = _stage_parts(layout, stage, rules, blocks, logits, coefficients)
         parts["context"] = fixed
         total = np.asarray(sum(parts[name] for name in PARTS))
         if not best:
@@ -56,15 +58,23 @@ def peak_memory(
     )
 
 
+def _room(machine: Machine) -> Array:
+    """How much of the fixed bytes a device holds, relative to one of 80 GB.
+
+    Buckets and caches are given back where memory is scarce, and left alone where it is not.
+    """
+    return np.clip(np.asarray(machine.memory_bytes) / _USUAL_BYTES, 0.25, 1.25)
+
+
 def _stage_parts(
-    work: Work,
     layout: Layout,
     stage: Stage,
+    rules: StateRules,
     blocks: BlockActivations,
     logits: Array,
     coefficients: MemoryCoefficients,
 ) -> dict[str, Array]:
-    held = states(work, layout, stage, coefficients)
+    held = states(rules, stage)
     offload = np.asarray(layout.offload)
     no_optimizer = (offload == _OPTIMIZER) | (offload == _PARAMETERS)
     no_weights, no_activations = offload == _PARAMETERS, offload == _ACTIVATIONS

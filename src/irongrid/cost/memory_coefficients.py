@@ -24,7 +24,10 @@ class SoftwareMemory:
         kept_share: activations kept over the textbook's, for copies that eager code keeps or that
             a compiler saves.
         logit_bytes: of one logit at the peak, with its gradient and copies.
-        fixed_bytes: device memory that no model explains: context, communicators, buckets.
+        cut_logits: 1 where each tensor rank computes the loss of its part of the vocabulary; 0
+            where the logits are gathered first.
+        fixed_bytes: device memory that no model explains: context, communicators, buckets;
+            on a device of 80 GB.
         known: 1 where measured runs of this software were fitted.
     """
 
@@ -34,6 +37,7 @@ class SoftwareMemory:
     selective_share: float
     kept_share: float
     logit_bytes: float
+    cut_logits: float
     fixed_bytes: float
     known: float
 
@@ -45,6 +49,8 @@ class MemoryCoefficients:
     Attributes:
         software: one entry per behaviour, in the order of the codes in `Work.runtime`.
         working_share: of one block's activations that its backward pass holds besides.
+        gathered_inputs: whole-sequence copies of a block's input that its tensor ranks hold while
+            it runs, where sequence parallelism cuts what is kept.
         gathered_blocks: blocks whose weights FSDP holds whole at once.
         expert_imbalance: tokens of the fullest expert rank over the mean.
         waiting_chunks: chunks that the interleaved schedule holds beyond its warm-up.
@@ -56,6 +62,7 @@ class MemoryCoefficients:
 
     software: tuple[SoftwareMemory, ...]
     working_share: float
+    gathered_inputs: float
     gathered_blocks: float
     expert_imbalance: float
     waiting_chunks: float

@@ -93,11 +93,17 @@ def _stage(
 
 
 def fullest_stages(work: Work, layout: Layout, waiting_chunks: float) -> tuple[Stage, ...]:
-    """The first, second and last stage; all three are the one stage without a pipeline."""
+    """The stages that can be the fullest; one of them where there is no pipeline.
+
+    The second stage can only exceed the first where it holds more blocks, or blocks with experts
+    in place of leading dense ones.
+    """
     pp = np.asarray(layout.pp, dtype=np.float64)
     first, second, end = np.zeros_like(pp), np.minimum(1.0, pp - 1), pp - 1
-    return (
+    ends = [
         _stage(work, layout, first, waiting_chunks, last=False, inner=False),
-        _stage(work, layout, second, waiting_chunks, last=False, inner=True),
         _stage(work, layout, end, waiting_chunks, last=True, inner=False),
-    )
+    ]
+    if np.any(np.asarray(layout.short_ends) > 0) or np.any(np.asarray(work.expert_layers) > 0):
+        ends.append(_stage(work, layout, second, waiting_chunks, last=False, inner=True))
+    return tuple(ends)

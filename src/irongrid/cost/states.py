@@ -33,23 +33,67 @@ def element_bytes(precision: Column) -> Array:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Weights that one device computes with, before data-parallel sharding.
+class BlockWeights:
+    """Weights that one device computes with, before data-parallel sharding, by kind.
 
     Attributes:
-        dense: attention, dense and shared feed-forward layers, norms, embedding, output layer.
-        experts: routed experts.
-        largest_block: of one block, experts and all: what FSDP gathers at once.
-        ends: embedding and output layer, part of `dense`.
-        adapters_dense, adapters_experts: weights of low-rank adapters.
+        common: of any block: attention, norms, conditioning.
+        ffn: besides, of a dense block; `mixture` of one with experts (shared experts and router).
+        routed: of a block's routed experts.
+        table: one embedding or output layer.
+        positions: learned positions, with the embedding.
     """
 
-    dense: Array
-    experts: Array
-    largest_block: Array
-    ends: Array
-    adapters_dense: Array
-    adapters_experts: Array
+    common: Array
+    ffn: Array
+    mixture: Array
+    routed: Array
+    table: Array
+    positions: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRules:
+    """All that model states need to know of a plan, apart from the stage.
+
+    Attributes:
+        blocks, adapters: weights of the base, and of low-rank adapters beside it.
+        *_bytes: of one weight on one device, by how it is shared: dense ones, and experts.
+        full_share: share of the base that is trained.
+        tied: whether embedding and output layer are one table where a stage has both.
+        gathered_bytes: of one weight that FSDP holds whole; 0 where weights are not sharded.
+        weight_bytes: of one weight at rest.
+        staged: whether there is a pipeline.
+        gathered_blocks: blocks that FSDP holds whole at once.
+    """
+
+    blocks: BlockWeights
+    adapters: BlockWeights
+    weights_bytes: tuple[Array, Array]
+    gradients_bytes: tuple[Array, Array]
+    optimizer_bytes: tuple[Array, Array]
+    full_share: Array
+    tied: NDArray[np.bool_]
+    gathered_bytes: Array
+    weight_bytes: Array
+    staged: NDArray[np.bool_]
+    gathered_blocks: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """Bytes of one device at one stage.
+
+    Attributes:
+        buffers: whole weights and gradients of the blocks in work, where weights are sharded.
+        block_weights: weights of the largest block as they are kept.
+    """
+
+    weights: Array
+    gradients: Array
+    optimizer: Array
+    buffers: Array
+    block_weights: Array
 
 
 def expert_shards(layout: Layout) -> Array:
@@ -83,111 +127,114 @@ def attention_weights(work: Work) -> tuple[Array, Array]:
     return np.where(is_latent, latent, plain), np.where(is_latent, latent_edges, plain_edges)
 
 
-def _counts(work: Work, layout: Layout, stage: Stage) -> Counts:
+def _block_weights(work: Work, layout: Layout) -> tuple[BlockWeights, BlockWeights]:
+    """Weights of the base and of its adapters; an adapter adds rank x (inputs + outputs)."""
     tp, hidden = layout.tp, 1.0 * np.asarray(work.hidden)
-    matrices = 2.0 + np.asarray(work.gated)
-    attention, attention_edges = attention_weights(work)
-    # Norms and an adaptive norm's modulation; only norms are not cut by tensor ranks.
-    common = (attention + 6.0 * work.conditioning * hidden) / tp + 2.0 * hidden
-    ffn, shared = matrices * hidden * work.ffn / tp, matrices * hidden * work.shared_ffn / tp
-    router = work.experts * hidden
-    routed = work.experts * matrices * hidden * work.expert_ffn / expert_shards(layout)
-    blocks = stage.dense_blocks + stage.expert_blocks
-    tied_once = np.where(np.asarray(work.tied) > 0, stage.embeds * stage.heads, 0.0)
-    tables = stage.embeds + stage.heads - tied_once
-    ends = work.vocab * hidden * tables / tp + work.positions * hidden * stage.embeds
-    rank = 1.0 * np.asarray(work.lora_rank)
-    matrix_edges = matrices * rank * hidden
-    return Counts(
-        dense=blocks * common + stage.dense_blocks * ffn
-        + stage.expert_blocks * (shared + router) + ends,
-        experts=stage.expert_blocks * routed,
-        largest_block=common + np.maximum(
-            np.where(stage.dense_blocks > 0, ffn, 0.0),
-            np.where(stage.expert_blocks > 0, shared + router + routed, 0.0),
-        ),
-        ends=ends,
-        adapters_dense=(
-            blocks * rank * attention_edges
-            + stage.dense_blocks * (matrix_edges + matrices * rank * work.ffn)
-            + stage.expert_blocks * (matrix_edges + matrices * rank * work.shared_ffn)
-        ) / tp,
-        adapters_experts=stage.expert_blocks * work.experts
-        * (matrix_edges + matrices * rank * work.expert_ffn) / expert_shards(layout),
-    )  # fmt: skip
+    matrices, shards = 2.0 + np.asarray(work.gated), expert_shards(layout)
+    attention, edges = attention_weights(work)
+    rank, experts = 1.0 * np.asarray(work.lora_rank), 1.0 * np.asarray(work.experts)
+    nothing = np.zeros(())
+    base = BlockWeights(
+        # Norms are not cut by tensor ranks.
+        common=(attention + 6.0 * work.conditioning * hidden) / tp + 2.0 * hidden,
+        ffn=matrices * hidden * work.ffn / tp,
+        mixture=matrices * hidden * work.shared_ffn / tp + experts * hidden,
+        routed=experts * matrices * hidden * work.expert_ffn / shards,
+        table=work.vocab * hidden / tp,
+        positions=work.positions * hidden,
+    )
+    each = matrices * rank
+    shared = np.where(np.asarray(work.shared_ffn) > 0, each * (hidden + work.shared_ffn), 0.0)
+    adapters = BlockWeights(
+        common=rank * edges / tp,
+        ffn=each * (hidden + work.ffn) / tp,
+        mixture=shared / tp,
+        routed=experts * each * (hidden + work.expert_ffn) / shards,
+        table=nothing,
+        positions=nothing,
+    )
+    return base, adapters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class States:
-    """Bytes of one device at one stage.
-
-    Attributes:
-        buffers: whole weights and gradients of the blocks in work, where weights are sharded.
-        block_weights: weights of the largest block as they are kept.
-    """
-
-    weights: Array
-    gradients: Array
-    optimizer: Array
-    buffers: Array
-    block_weights: Array
-
-
-def states(work: Work, layout: Layout, stage: Stage, coefficients: MemoryCoefficients) -> States:
-    """Bytes of model states by precision, optimizer, what is trained and how it is sharded.
+def state_rules(work: Work, layout: Layout, coefficients: MemoryCoefficients) -> StateRules:
+    """Bytes per weight by precision, optimizer, what is trained and how it is sharded.
 
     ZeRO stage 1 shards the optimizer over data-parallel and context ranks, 2 gradients too, 3 and
     FSDP also weights. Experts have their own, smaller groups: ranks over which they are spread
-    already do not shard them again. A copy per `dp_replicate` group is never shared. With a
-    pipeline, FSDP keeps a stage's weights gathered between micro-batches, as gathering them for
-    each would cost more than the pipeline saves (torchtitan's default, 2024-10).
+    already do not shard them again. A copy per `dp_replicate` group is never shared.
 
     Sources: Rajbhandari et al., arXiv:1910.02054, section 5 (2019-10); Megatron-LM's distributed
     optimizer (docs, 2026-11): 6 + 12/d bytes per weight.
     """
-    counts = _counts(work, layout, stage)
+    base, adapters = _block_weights(work, layout)
     half = is_half(work.precision)
     two_copies = half & (coefficients.of_software("half_weights", work.runtime) > 0)
-    adapters = np.asarray(work.lora_rank) > 0
-    full_share = np.where(adapters, 0.0, 1.0 - np.asarray(work.frozen_share, dtype=np.float64))
+    adapted = np.asarray(work.lora_rank) > 0
     # What is never trained needs no master copy; adapters make the whole base such.
-    weight_bytes = np.where(two_copies | (adapters & half), 2.0, 4.0)
-    master_bytes = np.where(two_copies, 4.0, 0.0)
-    gradient_bytes = np.where(half, coefficients.of_software("gradient_bytes", work.runtime), 4.0)
-    moment_bytes = _MOMENT_BYTES[np.asarray(work.optimizer, dtype=np.int64)]
+    weight = np.where(two_copies | (adapted & half), 2.0, 4.0)
+    gradient = np.where(half, coefficients.of_software("gradient_bytes", work.runtime), 4.0)
+    moments = _MOMENT_BYTES[np.asarray(work.optimizer, dtype=np.int64)]
+    optimizer = np.where(two_copies, 4.0, 0.0) + moments
 
     zero = np.asarray(layout.zero)
     ranks = np.asarray(layout.dp_shard, dtype=np.float64) * layout.cp
     expert_ranks = np.maximum(ranks * layout.tp / expert_shards(layout), 1.0)
 
-    def spread(per_weight: Array, trained_only: bool, sharded: NDArray[np.bool_]) -> Array:
-        dense, experts = counts.dense, counts.experts
-        if trained_only:
-            dense = dense * full_share + np.where(adapters, counts.adapters_dense, 0.0)
-            experts = experts * full_share + np.where(adapters, counts.adapters_experts, 0.0)
-        shards = np.where(sharded, ranks, 1.0)
-        return per_weight * (dense / shards + experts / np.where(sharded, expert_ranks, 1.0))
+    def shared(each: Array, least: int) -> tuple[Array, Array]:
+        sharded = zero >= least
+        return each / np.where(sharded, ranks, 1.0), each / np.where(sharded, expert_ranks, 1.0)
 
+    gathers = (zero >= _ZERO_3) & (ranks > 1)
+    return StateRules(
+        blocks=base,
+        adapters=adapters,
+        weights_bytes=shared(weight, _ZERO_3),
+        gradients_bytes=shared(gradient, _ZERO_2),
+        optimizer_bytes=shared(optimizer, _ZERO_1),
+        full_share=np.where(adapted, 0.0, 1.0 - np.asarray(work.frozen_share, dtype=np.float64)),
+        tied=np.asarray(work.tied) > 0,
+        gathered_bytes=np.where(gathers, element_bytes(work.precision), 0.0),
+        weight_bytes=weight,
+        staged=np.asarray(layout.pp) > 1,
+        gathered_blocks=coefficients.gathered_blocks,
+    )
+
+
+def _dense(blocks: BlockWeights, stage: Stage, ends: Array) -> Array:
+    count = stage.dense_blocks + stage.expert_blocks
+    return (
+        count * blocks.common
+        + stage.dense_blocks * blocks.ffn
+        + stage.expert_blocks * blocks.mixture
+        + ends
+    )
+
+
+def states(rules: StateRules, stage: Stage) -> States:
+    """Bytes of model states of one stage.
+
+    With a pipeline, FSDP keeps a stage's weights gathered between micro-batches, as gathering them
+    for each would cost more than the pipeline saves (torchtitan's default, 2024-10).
+    """
+    base = rules.blocks
+    tables = stage.embeds + stage.heads - np.where(rules.tied, stage.embeds * stage.heads, 0.0)
+    ends = base.table * tables + base.positions * stage.embeds
+    dense, experts = _dense(base, stage, ends), stage.expert_blocks * base.routed
+    trained_dense = dense * rules.full_share + _dense(rules.adapters, stage, rules.adapters.table)
+    trained_experts = experts * rules.full_share + stage.expert_blocks * rules.adapters.routed
+    largest = base.common + np.maximum(
+        np.where(stage.dense_blocks > 0, base.ffn, 0.0),
+        np.where(stage.expert_blocks > 0, base.mixture + base.routed, 0.0),
+    )
+    whole = dense + experts
+    near = np.where(rules.staged, whole, np.minimum(rules.gathered_blocks * largest + ends, whole))
+    gradient = np.where(rules.full_share > 0, np.maximum(largest, ends), 0.0)
     return States(
-        weights=spread(weight_bytes, False, zero >= _ZERO_3),
-        gradients=spread(gradient_bytes, True, zero >= _ZERO_2),
-        optimizer=spread(master_bytes + moment_bytes, True, zero >= _ZERO_1),
-        buffers=_gathered(work, layout, counts, full_share, coefficients),
-        block_weights=weight_bytes * counts.largest_block,
+        weights=rules.weights_bytes[0] * dense + rules.weights_bytes[1] * experts,
+        gradients=rules.gradients_bytes[0] * trained_dense
+        + rules.gradients_bytes[1] * trained_experts,
+        optimizer=rules.optimizer_bytes[0] * trained_dense
+        + rules.optimizer_bytes[1] * trained_experts,
+        buffers=rules.gathered_bytes * (near + gradient),
+        block_weights=rules.weight_bytes * largest,
     )
-
-
-def _gathered(
-    work: Work, layout: Layout, counts: Counts, full_share: Array, coefficients: MemoryCoefficients
-) -> Array:
-    """Bytes of whole weights and of one block's whole gradient, where weights are sharded."""
-    element = element_bytes(work.precision)
-    blocks = coefficients.gathered_blocks * counts.largest_block + counts.ends
-    whole = counts.dense + counts.experts
-    weights = np.where(np.asarray(layout.pp) > 1, whole, np.minimum(blocks, whole))
-    trained = np.where(full_share > 0, 1.0, 0.0)
-    gradient = trained * np.maximum(counts.largest_block, counts.ends)
-    sharded = (np.asarray(layout.zero) >= _ZERO_3) & (
-        np.asarray(layout.dp_shard) * np.asarray(layout.cp) > 1
-    )
-    return np.where(sharded, element * (weights + gradient), 0.0)

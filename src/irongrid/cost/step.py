@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from irongrid.cost.coefficients import Coefficients
+from irongrid.cost.coefficients import BEHAVIOURS, UNFUSED, Coefficients
 from irongrid.cost.collectives import send_s
 from irongrid.cost.columns import Column, Layout, Machine, StepTime, Work
 from irongrid.cost.compute import block_time
@@ -58,7 +58,7 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     share = np.asarray(work.expert_layers, float) / np.maximum(work.layers, 1)
     forward = (1 - share) * block.dense_forward_s + share * block.expert_forward_s
     backward = (1 - share) * block.dense_backward_s + share * block.expert_backward_s
-    backward = backward + again * forward + _selected(layout) * block.attention_s
+    backward = backward + again * forward + _selected(work, layout, forward, block.attention_s, c)
     tp = tensor_s(work, machine, layout, c)
     cp = context_s(work, machine, layout, block.attention_s, c)
     ep = share * expert_s(work, machine, layout, c)
@@ -98,9 +98,14 @@ def _recomputed(work: Work, layout: Layout, c: Coefficients) -> Column:
     return full * layout.recompute_share * look_up(c.recompute_share, work.runtime)
 
 
-def _selected(layout: Layout) -> Column:
-    """1 where the backward pass repeats attention alone."""
-    return is_one_of(RECOMPUTE, ("selective",), layout.recompute) * layout.recompute_share
+def _selected(
+    work: Work, layout: Layout, forward_s: Column, attention_s: Column, c: Coefficients
+) -> Column:
+    """Seconds that selective recomputation adds: unfused attention, or some of the products."""
+    selective = is_one_of(RECOMPUTE, ("selective",), layout.recompute) * layout.recompute_share
+    unfused = is_one_of(BEHAVIOURS, tuple(UNFUSED), work.runtime)
+    share = look_up(c.selective_share, work.runtime)
+    return selective * (unfused * attention_s + share * forward_s)
 
 
 def _host(
