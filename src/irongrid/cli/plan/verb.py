@@ -19,8 +19,8 @@ from irongrid.spec import load_job_file
 from irongrid.spec.catalog import load_coefficients
 
 PINS = (
-    "tp", "pp", "cp", "ep", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
-    "schedule", "zero", "recompute", "offload", "context", "compression",
+    "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
+    "schedule", "zero", "recompute", "offload", "offload_tier", "context", "compression",
 )  # fmt: skip
 # What a file says about the training itself, so that an option beside it would contradict it.
 OF_THE_JOB = ("model", "global_batch", "seq_len", "runtime", "precision", "optimizer", "lora_rank")
@@ -46,6 +46,7 @@ class Options:
     pp: int | None
     cp: int | None
     ep: int | None
+    dp: int | None
     dp_replicate: int | None
     dp_shard: int | None
     micro_batch: int | None
@@ -54,6 +55,7 @@ class Options:
     zero: str
     recompute: str
     offload: str
+    offload_tier: str
     context: str
     compression: str
     keep: int
