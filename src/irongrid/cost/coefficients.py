@@ -152,6 +152,7 @@ class Coefficients:
     straggle: float
     residual: Residual = NOTHING_LEARNT
     spread: Spread = UNCALIBRATED
+    memory: MemoryCoefficients | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Coefficients":

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from irongrid.domain.plan import OFFLOADS, RECOMPUTE, ZERO
+from irongrid.domain.plan import ZERO
 from irongrid.domain.runtime import Ability
 from irongrid.planner.space import NONE, SHARES, ULYSSES, Space
-from irongrid.planner.table import Array, Mask, Table, column, cross, options
+from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
 
 AXES = ("zero", "context", "recompute", "offload", "sequence_parallel", "compression")
 # What shards gradients or weights, and so has to run once per micro-batch or not with a pipeline.
@@ -47,6 +47,20 @@ class Knobs:
     def expanded(self, table: Table, axis: str) -> Table:
         """Every candidate with every value of one knob that it may take."""
         return cross(table, self._choices[axis], lambda made: self._allowed(made, axis))
+
+    def samples(self, table: Table) -> Table:
+        """A few complete candidates below each: every kind of recompute, else the first choices."""
+        table = self.expanded(table, "recompute")
+        if not rows(table):
+            return table
+        table = take(table, table["recompute_share"] == table["recompute_share"].max())
+        for axis in ("offload", "sequence_parallel", "compression"):
+            if not rows(table):
+                return table
+            parents = table | {"parent": np.arange(rows(table), dtype=np.int64)}
+            made = self.expanded(parents, axis)
+            table = take(made, np.unique(made.pop("parent"), return_index=True)[1])
+        return table
 
     def count(self, table: Table) -> Array:
         """Candidates of each family: the choices of each knob multiply."""
@@ -104,15 +118,4 @@ def _pairs(
     return {
         name: column(*(code for code, _ in pairs)),
         second: column(*(value for _, value in pairs)),
-    }
-
-
-def cheapest(table: Table) -> Table:
-    """Nothing recomputed, nothing offloaded."""
-    like = table["tp"]
-    return table | {
-        "recompute": np.full_like(like, RECOMPUTE.index("none")),
-        "recompute_share": np.full_like(like, SHARES),
-        "offload": np.full_like(like, OFFLOADS.index("none")),
-        "offload_tier": np.zeros_like(like),
     }

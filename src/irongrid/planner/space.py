@@ -25,7 +25,7 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, take
+from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
@@ -232,6 +232,8 @@ def families(
     table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
     table["blocks"] = fullest(table["pp"], pieces, model.layers)
     table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
+    # How far state is sharded makes no plan of another kind.
+    table["family"] = np.arange(rows(table), dtype=np.int64)
     return _with_shards(table, space, ability)
 
 
