@@ -1,9 +1,8 @@
 """`irongrid plan`: what was typed becomes a question; its answer is shown, drawn or written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from irongrid.cli.failures import DONE, THE_ANSWER_IS_NO, wrong_input
 from irongrid.cli.plan import objects, table
@@ -14,9 +13,10 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import Answer, Misfit
 from irongrid.planner.exports import export
 from irongrid.planner.search import search
-from irongrid.sdk.plan import GLOBAL_BATCH, SEQ_LEN, Asked, Pin, ask, ask_for_job
+from irongrid.cli.plan.files import write_files, write_text
+from irongrid.cli.plan.page import page
+from irongrid.sdk.plan import GLOBAL_BATCH, SEQ_LEN, Asked, Pin, ask, ask_for_job, shipped_coefficients
 from irongrid.spec import load_job_file
-from irongrid.spec.catalog import load_coefficients
 
 PINS = (
     "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
@@ -79,7 +79,7 @@ def plan(options: Options) -> int:
     with as_typed():
         check_words(options)
         asked = _asked(options)
-        coefficients = _coefficients(options)
+        coefficients = shipped_coefficients()
         answer = search(asked.question, coefficients)
     for assumption in asked.assumed:
         screen.note(f"assumed: {assumption}")
@@ -90,7 +90,8 @@ def plan(options: Options) -> int:
     if not options.as_json:
         _show(screen, options, report, files)
     if options.html:
-        _write_page(screen, options.html, report)
+        write_text(Path(options.html), page(report))
+        screen.note(f"wrote {options.html}")
     value = objects.report_object(report)
     if options.export:
         value["files"] = files
