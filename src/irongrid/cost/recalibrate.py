@@ -88,7 +88,9 @@ def parameters_of(prior: Mapping[str, Mapping[str, tuple[float, float]]]) -> tup
     return tuple(found)
 
 
-def coefficients_at(parameters: Sequence[Parameter], vector: Vector, like: Coefficients) -> Coefficients:
+def coefficients_at(
+    parameters: Sequence[Parameter], vector: Vector, like: Coefficients
+) -> Coefficients:
     """The coefficients that a vector of logarithms means."""
     base: dict[str, float] = {}
     tables: dict[str, Vector] = {}

@@ -7,7 +7,7 @@ from irongrid.cli.plan.report import Report
 from irongrid.domain.codec import to_json
 from irongrid.domain.plan import ParallelPlan
 from irongrid.planner.answer import Misfit, PricedPlan
-from irongrid.sdk.plan import Asked
+from irongrid.planner.question import Question
 
 API_VERSION = "irongrid/v1"
 # Figures of a priced plan, in the order in which they are printed.
@@ -51,13 +51,12 @@ def report_object(report: Report) -> dict[str, Any]:
     return value
 
 
-def misfit_object(asked: Asked, misfit: Misfit) -> dict[str, Any]:
+def misfit_object(model_name: str, question: Question, misfit: Misfit) -> dict[str, Any]:
     """The answer where nothing works: no plans, and what is missing."""
-    question = asked.question
     return {
         "plans": [],
         "misfit": to_json(misfit),
-        "model": {"name": asked.model_name, "parameters": question.model.parameters},
+        "model": {"name": model_name, "parameters": question.model.parameters},
         "fleet": {"name": question.fleet.name, "devices": question.fleet.devices},
         "exit_code": THE_ANSWER_IS_NO,
     }

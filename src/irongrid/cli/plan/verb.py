@@ -15,7 +15,15 @@ from irongrid.planner.exports import export
 from irongrid.planner.search import search
 from irongrid.cli.plan.files import write_files, write_text
 from irongrid.cli.plan.page import page
-from irongrid.sdk.plan import GLOBAL_BATCH, SEQ_LEN, Asked, Pin, ask, ask_for_job, shipped_coefficients
+from irongrid.sdk.plan import (
+    GLOBAL_BATCH,
+    SEQ_LEN,
+    Asked,
+    Pin,
+    ask,
+    ask_for_job,
+    shipped_coefficients,
+)
 from irongrid.spec import load_job_file
 
 PINS = (
@@ -145,13 +153,11 @@ def _nothing(screen: Screen, asked: Asked, answer: Answer) -> int:
     screen.note(f"irongrid: {misfit.problem}")
     for fix in misfit.fixes:
         screen.note(f"  -> {fix}")
-    screen.answer(objects.misfit_object(asked, misfit))
+    screen.answer(objects.misfit_object(asked.model_name, asked.question, misfit))
     return THE_ANSWER_IS_NO
 
 
-def _report(
-    options: Options, asked: Asked, answer: Answer, coefficients: Coefficients
-) -> Report:
+def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coefficients) -> Report:
     """The answer with what else was asked for; a page shows all of it."""
     question = asked.question
     wants_front = options.pareto or bool(options.html)

@@ -107,7 +107,9 @@ def money(usd: float | None) -> str:
     """Dollars of a step; a dash where no price is known."""
     if usd is None:
         return "-"
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.2g}"
+    if usd >= 100:
+        return f"${usd:,.0f}"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.2g}"
 
 
 def energy(joules: float) -> str:
