@@ -1,10 +1,6 @@
 import random
 
 import pytest
-
-from irongrid.domain.training import Training
-from irongrid.planner.search import pool_search
-from irongrid.planner.space import Space
 from tests.planner.world import (
     A100,
     GPT3,
@@ -17,6 +13,10 @@ from tests.planner.world import (
     pool,
     question,
 )
+
+from irongrid.domain.training import Training
+from irongrid.planner.search import pool_search
+from irongrid.planner.space import Space
 
 SOME = random.Random(7)
 COEFFICIENTS = coefficients()

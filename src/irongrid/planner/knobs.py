@@ -84,14 +84,14 @@ class Knobs:
             # A share must be whole blocks on every stage, so it goes with equal stages only.
             whole = made["blocks"] * made["recompute_share"] % SHARES == 0
             equal = made["blocks"] * made["pp"] == self._layers
-            return (made["recompute_share"] == SHARES) | (whole & equal)
+            fits: Mask = (made["recompute_share"] == SHARES) | (whole & equal)
+            return fits
         if axis == "sequence_parallel":
-            named = made["sequence_parallel"]
-            only = self._space.codes("sequence_parallel")[0]
-            return np.where(made["tp"] == 1, named == only, True)
+            first = made["sequence_parallel"] == self._space.codes("sequence_parallel")[0]
+            return np.asarray((made["tp"] > 1) | first)
         if axis == "compression":
             named = np.isin(made["compression"], self._space.codes("compression"))
-            return np.where(made["dp"] == 1, made["compression"] == NONE, named)
+            return np.asarray(np.where(made["dp"] == 1, made["compression"] == NONE, named))
         return np.ones(len(made["tp"]), dtype=np.bool_)
 
     def _zero(self, made: Table) -> Mask:
@@ -100,14 +100,14 @@ class Knobs:
         fits = np.isin(zero, self._space.codes("zero")) & (zero != NONE)
         if not self._ability.composed:
             fits &= ~deep
-        return np.where(sharded, fits, zero == self._zero_alone)
+        return np.asarray(np.where(sharded, fits, zero == self._zero_alone))
 
     def _context(self, made: Table) -> Mask:
         context = made["context"]
         named = np.isin(context, self._space.codes("context"))
         # Ulysses gives each rank whole heads, of those that tensor parallelism left it.
         whole = (context != ULYSSES) | (self._heads // made["tp"] % made["cp"] == 0)
-        return np.where(made["cp"] == 1, context == NONE, named & whole)
+        return np.asarray(np.where(made["cp"] == 1, context == NONE, named & whole))
 
 
 def _pairs(

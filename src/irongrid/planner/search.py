@@ -29,12 +29,17 @@ class PoolSearch:
     space: Space
     pricer: Pricer
 
+    @property
+    def bounds(self) -> Bounds:
+        """Bounds for partly chosen candidates."""
+        return Bounds(self.pricer, self.space)
+
     def best(self, sizes: tuple[int, ...], keep: int) -> Found:
         """The best candidates for each of these counts of devices."""
         q = self.question
         table = pinned(families(q.model, q.training, sizes, self.space, q.ability), q)
         knobs = Knobs(self.space, q.ability, q.model.layers, q.model.heads)
-        return Explorer(self.pricer, knobs, Bounds(self.pricer, self.space), keep).run(table)
+        return Explorer(self.pricer, knobs, self.bounds, keep).run(table)
 
     def plans(self, found: Found) -> tuple[PricedPlan, ...]:
         """Found candidates with all their figures, in the same order."""
