@@ -135,7 +135,9 @@ def _other_software(question: Question, works: Works) -> Iterator[str]:
 
 def _smaller_batches(question: Question, works: Works) -> Iterator[str]:
     for seq_len in (question.training.seq_len // 2, question.training.seq_len // 4):
-        if seq_len and works(replace(question, training=replace(question.training, seq_len=seq_len))):
+        if seq_len and works(
+            replace(question, training=replace(question.training, seq_len=seq_len))
+        ):
             yield f"shorten sequences to {seq_len:,} tokens"
             return
 
