@@ -119,7 +119,8 @@ def is_gated(name: str) -> bool:
 # Longer names first: an H100 is in every GH100.
 _FAMILIES = (
     "GB300", "GB200", "B300", "B200", "GH200", "H200", "H800", "H100", "A800", "A100", "MI300X",
-    "MI250X", "V100", "TPUv6e", "TPUv5p", "TPUv5e", "TPUv4", "Gaudi3", "Gaudi2", "L40S", "A40", "T4",
+    "MI250X", "V100", "TPUv6e", "TPUv5p", "TPUv5e", "TPUv4", "Gaudi3", "Gaudi2", "L40S", "A40",
+    "T4",
 )  # fmt: skip
 _SLOWEST_FIRST = ("RTX-2080-Ti", "Titan-RTX", "RTX-3090")
 

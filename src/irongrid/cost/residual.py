@@ -48,6 +48,8 @@ class Residual:
         """The residual from its JSON form; an empty one has learnt nothing."""
         points = np.array(document.get("points", []), dtype=float)
         pull = np.array(document.get("pull", []), dtype=float)
+        if not pull.size:
+            return NOTHING_LEARNT
         return cls(points=points.reshape(len(pull), -1), pull=pull)
 
     def to_json(self) -> dict[str, Any]:
