@@ -1,10 +1,9 @@
 """Energy of one optimizer step: what devices draw while they compute, move data and wait.
 
 A device that waits draws a share of the way from idle to its limit, one that computes nearly all
-of it, whether or not its kernels are efficient: in the measured sweeps below, ResNet-50 at 60% of
-its best rate draws what it draws at 100%. Between the two, draw rises with the share of time in
-work, to the device's `power_exponent`; it is concave, as clocks and voltage stay up between short
-kernels. `validation/power.py` checks this against measured runs on four devices.
+of it, whether or not its kernels are efficient: in the measured sweeps, ResNet-50 at 60% of its
+best rate draws what it draws at 100%. Between the two, draw follows the share of time in work.
+`validation/power.py` checks this against measured runs on four devices.
 """
 
 from dataclasses import dataclass
@@ -33,8 +32,8 @@ class PowerCoefficients:
     much less than computing (arXiv:2508.14318, 2025-08), and the middle is taken.
     """
 
-    waiting_share: float = 0.11
-    busy_share: float = 0.85
+    waiting_share: float = 0.10
+    busy_share: float = 0.86
     moving_load: float = 0.5
 
 
