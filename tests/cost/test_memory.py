@@ -5,11 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from irongrid.cost.columns import Layout
-from irongrid.cost.memory import PARTS, peak_memory
-from irongrid.domain.model import Experts, Latent, ModelShape
-from irongrid.domain.plan import PRECISIONS
 from tests.cost.memory_cases import (
     COEFFICIENTS,
     GIB,
@@ -20,6 +15,11 @@ from tests.cost.memory_cases import (
     peak,
     work,
 )
+
+from irongrid.cost.columns import Layout
+from irongrid.cost.memory import PARTS, peak_memory
+from irongrid.domain.model import Experts, Latent, ModelShape
+from irongrid.domain.plan import PRECISIONS
 
 GPT_6B = ModelShape(
     layers=30, hidden=4096, heads=32, kv_heads=32, ffn=16384, vocab=50304, gated=False
@@ -298,7 +298,8 @@ def test_columns_give_what_single_plans_give() -> None:
         assert float(alone.p95_bytes) == pytest.approx(float(together.p95_bytes[i]))
     total = sum(together.parts_bytes[name] for name in PARTS)
     np.testing.assert_allclose(total, together.p50_bytes)
-    assert np.all(np.isfinite(together.p95_bytes)) and np.all(together.host_bytes >= 0)
+    assert np.all(np.isfinite(together.p95_bytes))
+    assert np.all(together.host_bytes >= 0)
     assert np.all(together.p95_bytes > together.p50_bytes)
 
 
