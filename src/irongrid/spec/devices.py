@@ -33,18 +33,23 @@ class UsualNode:
     """The server in which a device usually comes: what a fleet file need not say.
 
     Attributes:
-        island: devices that the scale-up link joins; 0 is the whole torus.
-        nic_bytes_per_s: scale-out, one direction, per device.
+        island: devices that the scale-up link joins; 0 where it is a torus.
+        nic_bytes_per_s: scale-out, one direction, of one NIC.
         watts: of the node without its devices.
+        link: class of the NICs, for people.
+        torus_axes, torus_devices: of the largest torus; 0 where devices form none.
     """
 
     devices: int
     island: int
+    nics: int
     nic_bytes_per_s: float
     host_memory_bytes: int
     cpus: int
     watts: float
     link: str
+    torus_axes: int = 0
+    torus_devices: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +90,14 @@ def usual_node(name: str) -> UsualNode:
     return UsualNode(
         devices=node["devices"],
         island=node["island"],
+        nics=node["nics"],
         nic_bytes_per_s=node["nic_gbit_per_s"] * 1e9 / 8,
         host_memory_bytes=node["host_memory_gib"] * 2**30,
         cpus=node["cpus"],
         watts=float(node["watts"]),
         link=node["link"],
+        torus_axes=node.get("torus_axes", 0),
+        torus_devices=node.get("torus_devices", 0),
     )
 
 

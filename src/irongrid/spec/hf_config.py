@@ -175,7 +175,7 @@ class _Reader:
             return 0
         if self.family is not _PLAIN and self.type != "gpt2":
             self.assumed.append("the feed-forward layer is four times as wide as the model")
-        return round(hidden * ratio)
+        return round(hidden * float(ratio))
 
     def _latent(self, ours: dict[str, Any]) -> None:
         if not self.config.get("kv_lora_rank"):
@@ -266,7 +266,7 @@ class _Reader:
                 continue
             self.names[tuple(ours.split("."))] = (*self.at, name)
             if type(value) is int and least <= value <= 2**31:
-                return value
+                return int(value)
             self._wrong((name,), f"a whole number from {least} to {2**31}", value)
             return default
         return default
