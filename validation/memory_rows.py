@@ -5,8 +5,9 @@ device, and `assumed` names the field.
 """
 
 import csv
-import re
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from irongrid.domain.plan import PRECISIONS, RECOMPUTE, SCHEDULES, ZERO
 GIB = 2.0**30
 DATA = Path(os.environ.get("IRONGRID_DATA", Path(__file__).parents[2] / "shared" / "data"))
 MEASURED = DATA / "planner" / "measured.csv"
+BEHAVIOURS = (
+    "generic", "megatron", "megatron-2021", "megatron-deepspeed", "zero3-2021", "llm-foundry",
+    "torchtitan", "torchtitan-async", "megatron-bridge", "megatron-bridge-2604",
+    "megatron-bridge-2511", "nemo", "deepspeed", "fsdp2", "maxtext", "irongrid",
+)  # fmt: skip
 SOFTWARE = {
     "Megatron-LM(zero-bubble)": "megatron-2021",
     "Megatron-DeepSpeed(Sailor)": "megatron-deepspeed",
@@ -90,6 +96,7 @@ def _read(row: dict[str, str]) -> MemoryRow:
     # most, and split only where all cards are of one size.
     tp = _number(row["tp"], _mixed_tp(row))
     recompute = row["recompute"].partition("(")[0] or ("none" if memory >= 32 else "full")
+    precision = row["precision"] if row["precision"] in PRECISIONS else "fp16"
     work = {
         "layers": layers, "hidden": hidden, "heads": heads,
         "kv_heads": _number(row["kv_heads"], heads), "head_dim": hidden // heads,
@@ -100,7 +107,7 @@ def _read(row: dict[str, str]) -> MemoryRow:
         "shared_ffn": 0, "expert_groups": 1, "groups_per_token": 1, "latent_query": 0,
         "latent_kv": 0, "latent_rotary": 0, "latent_value": 0, "seq_len": int(row["seq"]),
         "global_batch": int(row["gbs"]),
-        "precision": PRECISIONS.index(row["precision"] if row["precision"] in PRECISIONS else "fp16"),
+        "precision": PRECISIONS.index(precision),
         "optimizer": 1, "lora_rank": 0, "frozen_share": 0.0, "runtime": row["framework"],
     }  # fmt: skip
     zero = _ZERO.get(row["zero"], "fsdp")
@@ -131,16 +138,19 @@ def _read(row: dict[str, str]) -> MemoryRow:
     )
 
 
-def columns(rows: list[MemoryRow], behaviours: tuple[str, ...]) -> tuple[Work, Machine, Layout]:
+def columns(rows: Sequence[MemoryRow]) -> tuple[Work, Machine, Layout]:
     """One column entry per row."""
 
     def stack(kind: str, into: type) -> Any:
         names = [spec.name for spec in fields(into)]
         return into(
-            **{name: np.array([getattr(row, kind).get(name, 0.0) for row in rows]) for name in names}
+            **{
+                name: np.array([getattr(row, kind).get(name, 0.0) for row in rows])
+                for name in names
+            }
         )
 
     for row in rows:
         if isinstance(row.work["runtime"], str):
-            row.work["runtime"] = behaviours.index(SOFTWARE[row.work["runtime"]])
+            row.work["runtime"] = BEHAVIOURS.index(SOFTWARE[row.work["runtime"]])
     return stack("work", Work), stack("machine", Machine), stack("layout", Layout)
