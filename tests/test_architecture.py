@@ -55,6 +55,7 @@ THEIRS: dict[str, frozenset[str]] = {
     "server": frozenset(
         {"fastapi", "starlette", "uvicorn", "pydantic", "structlog", "prometheus_client", "psutil"}
     ),
+    "sdk": frozenset({"numpy"}),
     "cli": frozenset({"typer", "click", "rich", "psutil"}),
 }
 IMPURE = frozenset(

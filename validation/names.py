@@ -116,6 +116,12 @@ def is_gated(name: str) -> bool:
     return _GATED.search(name.lower()) is not None
 
 
+# Longer names first: an H100 is in every GH100.
+_FAMILIES = (
+    "GB300", "GB200", "B300", "B200", "GH200", "H200", "H800", "H100", "A800", "A100", "MI300X",
+    "MI250X", "V100", "TPUv6e", "TPUv5p", "TPUv5e", "TPUv4", "Gaudi3", "Gaudi2", "L40S", "A40",
+    "T4",
+)  # fmt: skip
 _SLOWEST_FIRST = ("RTX-2080-Ti", "Titan-RTX", "RTX-3090")
 
 
@@ -146,9 +152,7 @@ def _device_spellings(name: str) -> list[tuple[str, tuple[str, ...]]]:
     names: list[tuple[str, tuple[str, ...]]] = [(name, ())]
     words = re.split(r"[-_ /(]+", name)
     names += [("-".join(words[:n]), ()) for n in range(len(words) - 1, 0, -1)]
-    for family in ("GB300", "GB200", "B300", "B200", "GH200", "H200", "H800", "H100", "A800", "A100",
-                   "MI300X", "MI250X", "V100", "TPUv6e", "TPUv5p", "TPUv5e", "TPUv4", "Gaudi3",
-                   "Gaudi2", "L40S", "A40", "T4"):  # fmt: skip
+    for family in _FAMILIES:
         if plain(family) in plain(name):
             names.append((family, (f"{name} as {family}",)))
     return names

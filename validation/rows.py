@@ -15,15 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from irongrid.cost.coefficients import BEHAVIOURS, Coefficients
-from irongrid.cost.columns import Layout, Machine, Work
-from irongrid.cost.inputs import HOSTS, work_of
-from irongrid.cost.step import step_time
-from irongrid.domain.fleet import GENERATIONS
-from irongrid.domain.model import Experts, ModelShape
-from irongrid.domain.plan import PRECISIONS, RECOMPUTE, SCHEDULES, ZERO
-from irongrid.domain.training import Training
 from validation.names import (
     Device,
     behaviour_of,
@@ -34,6 +25,15 @@ from validation.names import (
     shape_by_size,
     shape_of,
 )
+
+from irongrid.cost.coefficients import BEHAVIOURS, Coefficients
+from irongrid.cost.columns import Layout, Machine, Work
+from irongrid.cost.inputs import HOSTS, work_of
+from irongrid.cost.step import step_time
+from irongrid.domain.fleet import GENERATIONS
+from irongrid.domain.model import Experts, ModelShape
+from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
+from irongrid.domain.training import Training
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
@@ -336,7 +336,7 @@ def _batches(
     each = max(batch / dp, 1.0)
     if mbs is None and accum is not None:
         mbs = max(each / accum, 1e-3)
-    sizes = [mbs] if mbs else [d for d in _divisors(round(each), 16)]
+    sizes = [mbs] if mbs else _divisors(round(each), 16)
     if mbs is None:
         assumed.append("mbs: best feasible")
     pieces = _pieces(fields, shape, pp, values, assumed)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irongrid.cost.behaviours import BEHAVIOURS
 from irongrid.cost.memory_coefficients import MemoryCoefficients
 from irongrid.cost.residual import NOTHING_LEARNT, Residual
 from irongrid.cost.spread import UNCALIBRATED, Spread
@@ -19,15 +20,6 @@ from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.plan import PRECISIONS, SCHEDULES
 from irongrid.errors import Problem, SpecError
 
-# How software behaves: host time per layer, what overlaps, which attention kernel. The era counts:
-# Megatron of 2021 has no flash attention, and one release of a framework may halve the host time.
-BEHAVIOURS: tuple[str, ...] = (
-    "generic", "megatron", "megatron-2021", "megatron-deepspeed", "zero3-2021", "llm-foundry",
-    "torchtitan", "torchtitan-async", "megatron-bridge", "megatron-bridge-2604",
-    "megatron-bridge-2511", "nemo", "deepspeed", "fsdp2", "maxtext", "irongrid",
-)  # fmt: skip
-# Behaviours whose attention writes its scores to memory: before flash attention was usual.
-UNFUSED: frozenset[str] = frozenset({"megatron-2021", "megatron-deepspeed", "zero3-2021"})
 VOCABULARIES: Mapping[str, tuple[str, ...]] = {
     "generation": GENERATIONS,
     "precision": PRECISIONS,
@@ -152,6 +144,7 @@ class Coefficients:
     straggle: float
     residual: Residual = NOTHING_LEARNT
     spread: Spread = UNCALIBRATED
+    memory: MemoryCoefficients | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Coefficients":
@@ -224,3 +217,6 @@ def _problem(name: str, error: Exception) -> Problem:
         fix="Write the file anew with validation/fit.py",
         source="coefficients",
     )
+
+
+__all__ = ["BEHAVIOURS", "TABLES", "VOCABULARIES", "Coefficients", "Table"]

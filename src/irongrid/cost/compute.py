@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from irongrid.cost.coefficients import BEHAVIOURS, UNFUSED, Coefficients
+from irongrid.cost.behaviours import BEHAVIOURS, UNFUSED
+from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import Column, Layout, Machine, Work
 from irongrid.cost.words import is_one_of, look_up
 from irongrid.domain.fleet import GENERATIONS

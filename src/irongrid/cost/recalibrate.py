@@ -7,15 +7,16 @@ Source: Marquardt, SIAM J. Appl. Math. 11(2), 1963; Huber's weights against odd 
 Stat. 35(1), 1964.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irongrid.cost.coefficients import TABLES, VOCABULARIES, Coefficients
 from irongrid.cost.columns import Layout, Machine, Work
-from irongrid.cost.step import step_time
+from irongrid.cost.residual import Residual, features_of, likeness
+from irongrid.cost.step import formula_time
 
 Vector = NDArray[np.float64]
 # Standard deviation of a measured step time around a right prediction, in log units.
@@ -88,7 +89,9 @@ def parameters_of(prior: Mapping[str, Mapping[str, tuple[float, float]]]) -> tup
     return tuple(found)
 
 
-def coefficients_at(parameters: Sequence[Parameter], vector: Vector, like: Coefficients) -> Coefficients:
+def coefficients_at(
+    parameters: Sequence[Parameter], vector: Vector, like: Coefficients
+) -> Coefficients:
     """The coefficients that a vector of logarithms means."""
     base: dict[str, float] = {}
     tables: dict[str, Vector] = {}
@@ -117,18 +120,17 @@ def fit(
     target = np.log(points.step_time_s)
     centre = np.array([p.centre for p in parameters])
     sigma = np.array([p.sigma for p in parameters])
-    free = _matters(points, parameters)
+    words = _words_of(points)
 
     def predict(vector: Vector) -> Vector:
         c = coefficients_at(parameters, vector, like)
-        return np.log(step_time(points.work, points.machine, points.layout, c).p50_s)
+        return np.log(formula_time(points.work, points.machine, points.layout, c)[1])
 
-    vector = np.where(free, start, centre)
-    damping, now = 1e-2, predict(vector)
+    vector, damping, now = start, 1e-2, predict(start)
     cost = _cost(now - target, points.weight, (vector - centre) / sigma)
     hessian = np.diag(sigma**-2)
     for _ in range(rounds):
-        slopes = _slopes(predict, vector, now, free)
+        slopes = _slopes(predict, parameters, words, vector, now)
         weight = _huber(now - target) * points.weight / _NOISE**2
         hessian = (slopes * weight[:, None]).T @ slopes + np.diag(sigma**-2)
         pull = slopes.T @ (weight * (target - now)) - (vector - centre) / sigma**2
@@ -150,16 +152,19 @@ def fit(
     return Fit(coefficients=found, parameters=tuple(parameters), vector=vector, sigma=spread)
 
 
-def _matters(points: Points, parameters: Sequence[Parameter]) -> NDArray[np.bool_]:
-    """Which parameters some point depends on: words that occur, and everything else."""
-    codes = {
+def _words_of(points: Points) -> dict[str, NDArray[np.int64]]:
+    """The word of each vocabulary that each point uses."""
+    columns = {
         "generation": points.machine.generation,
         "precision": points.work.precision,
         "behaviour": points.work.runtime,
         "schedule": points.layout.schedule,
     }
-    seen = {name: set(np.asarray(column, int).ravel().tolist()) for name, column in codes.items()}
-    return np.array([p.word is None or p.word in seen[TABLES[p.name]] for p in parameters])
+    size = points.step_time_s.size
+    return {
+        name: np.broadcast_to(np.asarray(column, np.int64), (size,))
+        for name, column in columns.items()
+    }
 
 
 def _huber(error: Vector) -> Vector:
@@ -173,13 +178,42 @@ def _cost(error: Vector, weight: Vector, prior: Vector) -> float:
     return float(weight @ loss + prior @ prior)
 
 
-def _slopes(predict, vector: Vector, now: Vector, free: NDArray[np.bool_]) -> Vector:  # type: ignore[no-untyped-def]
+def _slopes(
+    predict: Callable[[Vector], Vector],
+    parameters: Sequence[Parameter],
+    words: Mapping[str, NDArray[np.int64]],
+    vector: Vector,
+    now: Vector,
+) -> Vector:
+    """Derivatives of the predictions by each parameter.
+
+    A point uses one word of a table, so a table takes one call: the derivative by its base is, for
+    each point, that by the point's own word.
+    """
     slopes = np.zeros((now.size, vector.size))
-    for index in np.flatnonzero(free):
-        moved = vector.copy()
-        moved[index] += _STEP
-        slopes[:, index] = (predict(moved) - now) / _STEP
+    slope = now
+    for index, parameter in enumerate(parameters):
+        if parameter.word is None:
+            moved = vector.copy()
+            moved[index] += _STEP
+            slope = (predict(moved) - now) / _STEP
+            slopes[:, index] = slope
+        else:
+            used = words[TABLES[parameter.name]] == parameter.word
+            slopes[:, index] = np.where(used, slope, 0.0)
     return slopes
 
 
-__all__ = ["Fit", "Parameter", "Points", "coefficients_at", "fit", "fields", "parameters_of"]
+def with_residual(points: Points, c: Coefficients, amplitude: float, noise: float) -> Coefficients:
+    """The coefficients with what the formulas leave unexplained at these points.
+
+    Args:
+        amplitude: standard deviation of the correction, in log units.
+        noise: of one measured row around it.
+    """
+    _, time = formula_time(points.work, points.machine, points.layout, c)
+    features = features_of(points.work, points.machine, points.layout, time)
+    error = np.log(points.step_time_s) - np.log(time)
+    alike = likeness(features, features)
+    alike[np.diag_indices_from(alike)] += (noise / amplitude) ** 2
+    return replace(c, residual=Residual(points=features, pull=np.linalg.solve(alike, error)))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from irongrid.domain.plan import OFFLOADS, RECOMPUTE, ZERO
+from irongrid.domain.plan import ZERO
 from irongrid.domain.runtime import Ability
 from irongrid.planner.space import NONE, SHARES, ULYSSES, Space
-from irongrid.planner.table import Array, Mask, Table, column, cross, options
+from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
 
 AXES = ("zero", "context", "recompute", "offload", "sequence_parallel", "compression")
 # What shards gradients or weights, and so has to run once per micro-batch or not with a pipeline.
@@ -48,6 +48,20 @@ class Knobs:
         """Every candidate with every value of one knob that it may take."""
         return cross(table, self._choices[axis], lambda made: self._allowed(made, axis))
 
+    def samples(self, table: Table) -> Table:
+        """A few complete candidates below each: every kind of recompute, else the first choices."""
+        table = self.expanded(table, "recompute")
+        if not rows(table):
+            return table
+        table = take(table, table["recompute_share"] == table["recompute_share"].max())
+        for axis in ("offload", "sequence_parallel", "compression"):
+            if not rows(table):
+                return table
+            parents = table | {"parent": np.arange(rows(table), dtype=np.int64)}
+            made = self.expanded(parents, axis)
+            table = take(made, np.unique(made.pop("parent"), return_index=True)[1])
+        return table
+
     def count(self, table: Table) -> Array:
         """Candidates of each family: the choices of each knob multiply."""
         total = np.ones(len(table["tp"]), dtype=np.int64)
@@ -70,14 +84,14 @@ class Knobs:
             # A share must be whole blocks on every stage, so it goes with equal stages only.
             whole = made["blocks"] * made["recompute_share"] % SHARES == 0
             equal = made["blocks"] * made["pp"] == self._layers
-            return (made["recompute_share"] == SHARES) | (whole & equal)
+            fits: Mask = (made["recompute_share"] == SHARES) | (whole & equal)
+            return fits
         if axis == "sequence_parallel":
-            named = made["sequence_parallel"]
-            only = self._space.codes("sequence_parallel")[0]
-            return np.where(made["tp"] == 1, named == only, True)
+            first = made["sequence_parallel"] == self._space.codes("sequence_parallel")[0]
+            return np.asarray((made["tp"] > 1) | first)
         if axis == "compression":
             named = np.isin(made["compression"], self._space.codes("compression"))
-            return np.where(made["dp"] == 1, made["compression"] == NONE, named)
+            return np.asarray(np.where(made["dp"] == 1, made["compression"] == NONE, named))
         return np.ones(len(made["tp"]), dtype=np.bool_)
 
     def _zero(self, made: Table) -> Mask:
@@ -86,14 +100,14 @@ class Knobs:
         fits = np.isin(zero, self._space.codes("zero")) & (zero != NONE)
         if not self._ability.composed:
             fits &= ~deep
-        return np.where(sharded, fits, zero == self._zero_alone)
+        return np.asarray(np.where(sharded, fits, zero == self._zero_alone))
 
     def _context(self, made: Table) -> Mask:
         context = made["context"]
         named = np.isin(context, self._space.codes("context"))
         # Ulysses gives each rank whole heads, of those that tensor parallelism left it.
         whole = (context != ULYSSES) | (self._heads // made["tp"] % made["cp"] == 0)
-        return np.where(made["cp"] == 1, context == NONE, named & whole)
+        return np.asarray(np.where(made["cp"] == 1, context == NONE, named & whole))
 
 
 def _pairs(
@@ -104,15 +118,4 @@ def _pairs(
     return {
         name: column(*(code for code, _ in pairs)),
         second: column(*(value for _, value in pairs)),
-    }
-
-
-def cheapest(table: Table) -> Table:
-    """Nothing recomputed, nothing offloaded."""
-    like = table["tp"]
-    return table | {
-        "recompute": np.full_like(like, RECOMPUTE.index("none")),
-        "recompute_share": np.full_like(like, SHARES),
-        "offload": np.full_like(like, OFFLOADS.index("none")),
-        "offload_tier": np.zeros_like(like),
     }

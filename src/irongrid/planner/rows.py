@@ -74,6 +74,12 @@ def plan_of(table: Table, row: int, model: ModelShape, training: Training) -> Pa
         recompute_layers=tuple(-(-n * share // SHARES) for n in blocks) if partly else (),
         precision=training.precision,
         sequence_parallel=bool(cell["sequence_parallel"]),
-        **word,
+        schedule=word["schedule"],
+        zero=word["zero"],
+        recompute=word["recompute"],
+        offload=word["offload"],
+        offload_tier=word["offload_tier"],
+        context=word["context"],
+        compression=word["compression"],
     )
     return replace(plan, runnable_by=runnable_by(plan))

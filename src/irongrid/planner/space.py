@@ -25,7 +25,7 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, take
+from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
@@ -232,18 +232,22 @@ def families(
     table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
     table["blocks"] = fullest(table["pp"], pieces, model.layers)
     table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
+    # How far state is sharded makes no plan of another kind.
+    table["family"] = np.arange(rows(table), dtype=np.int64)
     return _with_shards(table, space, ability)
 
 
 def _matrices_split(model: ModelShape, tp: Array) -> Mask:
-    return (_shared_heads(model) % tp == 0) & (model.ffn % tp == 0)
+    whole: Mask = (_shared_heads(model) % tp == 0) & (model.ffn % tp == 0)
+    return whole
 
 
 def _sequence_splits(table: Table, seq_len: int, model: ModelShape) -> Mask:
     """A causal sequence is cut in 2 x cp pieces, so that each rank gets an early and a late one."""
     pieces = np.where(table["cp"] > 1, (2 if model.causal else 1) * table["cp"], 1)
     ranks = table["devices"] // (table["tp"] * table["pp"])
-    return (ranks % table["cp"] == 0) & (seq_len % pieces == 0)
+    whole: Mask = (ranks % table["cp"] == 0) & (seq_len % pieces == 0)
+    return whole
 
 
 def _pipelines(space: Space) -> Table:
@@ -282,14 +286,16 @@ def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mas
     alone = (schedule == ONE_F_ONE_B) & (table["virtual_stages"] == 1)
     piped = np.where(schedule == ONE_F_ONE_B, named, whole)
     placed = even | ((ends | loose) & ability.uneven_stages)
-    return placed & np.where(pp == 1, alone, piped)
+    fits: Mask = placed & np.where(pp == 1, alone, piped)
+    return fits
 
 
 def short_ends(pp: Array, pieces: Array, layers: int) -> Array:
     """1 where both the first and the last stage have a block fewer than the fullest one."""
     left_over = layers % pp
     loose = (left_over > 0) & (pp - left_over >= 2)
-    return ((layers % pieces != 0) & (loose | ((layers + 2) % pieces == 0))).astype(np.int64)
+    short: Mask = (layers % pieces != 0) & (loose | ((layers + 2) % pieces == 0))
+    return short.astype(np.int64)
 
 
 def fullest(pp: Array, pieces: Array, layers: int) -> Array:
@@ -300,9 +306,10 @@ def fullest(pp: Array, pieces: Array, layers: int) -> Array:
 
 def _experts_fold(table: Table, model: ModelShape) -> Mask:
     if model.experts is None:
-        return table["ep"] == 1
+        return np.asarray(table["ep"] == 1)
     ranks = table["dp"] * table["cp"] * table["tp"]
-    return (ranks % table["ep"] == 0) & (model.experts.count % table["ep"] == 0)
+    whole: Mask = (ranks % table["ep"] == 0) & (model.experts.count % table["ep"] == 0)
+    return whole
 
 
 def _with_shards(table: Table, space: Space, ability: Ability) -> Table:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Fleet
@@ -91,7 +90,12 @@ def plan(
         keep=keep,
         pins=pins,
     )
-    return search(asked.question, coefficients or load_coefficients())
+    return search(asked.question, coefficients or shipped_coefficients())
+
+
+def shipped_coefficients() -> Coefficients:
+    """The fit that comes with this version."""
+    return Coefficients.from_json(load_coefficients())
 
 
 def ask(
@@ -209,8 +213,3 @@ def weights(text: str) -> str | dict[str, float]:
             fix = f"Write one of {', '.join(GOALS)}, or time=0.6,cost=0.4"
             raise SpecError([Problem(field="goal", problem=problem, fix=fix)]) from None
     return found
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """The values that a person gave; empty text and None are not given."""
-    return {name: value for name, value in values.items() if value not in (None, "")}

@@ -17,8 +17,8 @@ def _count(help_text: str, panel: str, metavar: str = "N") -> Any:
     )
 
 
-def _flag(help_text: str) -> Any:
-    return typer.Option(help=help_text, rich_help_panel=SHOW)
+def _flag(name: str, help_text: str) -> Any:
+    return typer.Option(name, help=help_text, rich_help_panel=SHOW, show_default=False)
 
 
 JobFile = Annotated[
@@ -59,6 +59,7 @@ def plan(
     pp: Annotated[int | None, _count("Pipeline stages.", PIN)] = None,
     cp: Annotated[int | None, _count("Context parallel.", PIN)] = None,
     ep: Annotated[int | None, _count("Expert parallel.", PIN)] = None,
+    dp: Annotated[int | None, _count("Data parallel: copies times shards.", PIN)] = None,
     dp_replicate: Annotated[int | None, _count("Whole copies.", PIN)] = None,
     dp_shard: Annotated[int | None, _count("Ranks that shard (ZeRO, FSDP).", PIN)] = None,
     micro_batch: Annotated[int | None, _count("Samples per pass.", PIN)] = None,
@@ -67,12 +68,13 @@ def plan(
     zero: Annotated[str, _text("none, 1, 2, 3 or fsdp.", PIN)] = "",
     recompute: Annotated[str, _text("none, selective or full.", PIN)] = "",
     offload: Annotated[str, _text("none, optimizer, parameters, activations.", PIN)] = "",
+    offload_tier: Annotated[str, _text("host, nvme or cxl.", PIN)] = "",
     context: Annotated[str, _text("ring or ulysses, for --cp.", PIN)] = "",
     compression: Annotated[str, _text("Of gradients: none, bf16, int8, ...", PIN)] = "",
     keep: Annotated[int, _count("Show so many plans; default 5.", SHOW)] = 5,
-    curve: Annotated[bool, _flag("Speed on every size of the fleet.")] = False,
-    pareto: Annotated[bool, _flag("Time against money, energy and carbon.")] = False,
-    matrix: Annotated[bool, _flag("Who sends how much to whom.")] = False,
+    curve: Annotated[bool, _flag("--curve", "Speed on every size of the fleet.")] = False,
+    pareto: Annotated[bool, _flag("--pareto", "Time against money, energy and carbon.")] = False,
+    matrix: Annotated[bool, _flag("--matrix", "Who sends how much to whom.")] = False,
     export: Annotated[
         str, _text("Files for megatron, torchtitan, deepspeed, fsdp2 or maxtext.", SHOW, "NAME")
     ] = "",

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from irongrid.cli.failures import THE_ANSWER_IS_NO
 from irongrid.cli.plan.report import Report
 from irongrid.domain.codec import to_json
 from irongrid.domain.plan import ParallelPlan
-from irongrid.planner.answer import PricedPlan
+from irongrid.planner.answer import Misfit, PricedPlan
+from irongrid.planner.question import Question
 
 API_VERSION = "irongrid/v1"
 # Figures of a priced plan, in the order in which they are printed.
@@ -47,3 +49,14 @@ def report_object(report: Report) -> dict[str, Any]:
     if report.curve is not None:
         value["curve"] = to_json(report.curve)
     return value
+
+
+def misfit_object(model_name: str, question: Question, misfit: Misfit) -> dict[str, Any]:
+    """The answer where nothing works: no plans, and what is missing."""
+    return {
+        "plans": [],
+        "misfit": to_json(misfit),
+        "model": {"name": model_name, "parameters": question.model.parameters},
+        "fleet": {"name": question.fleet.name, "devices": question.fleet.devices},
+        "exit_code": THE_ANSWER_IS_NO,
+    }

@@ -173,8 +173,8 @@ def _curve(report: Report) -> str:
 
 
 def _table(plans: Sequence[PricedPlan]) -> str:
-    names = ("", "degrees", "micro-batch", "schedule", "sharding", "besides", "devices", "step",
-             "p90", "MFU", "GiB p95", "$ a step", "energy")  # fmt: skip
+    names = ("", "degrees", "micro-batch", "schedule", "sharding", "devices", "step",
+             "p90", "MFU", "GiB p95", "$ a step", "energy", "besides")  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
     for number, priced in enumerate(plans):
@@ -185,7 +185,6 @@ def _table(plans: Sequence[PricedPlan]) -> str:
             str(plan.micro_batch),
             words.schedule(plan),
             words.sharding(plan),
-            words.extras(plan) or "-",
             f"{priced.devices:,}",
             words.seconds(priced.step_time_s),
             words.seconds(priced.step_time_s_p90),
@@ -193,6 +192,7 @@ def _table(plans: Sequence[PricedPlan]) -> str:
             words.gib(priced.peak_memory_bytes_p95),
             words.money(priced.usd_per_step),
             words.energy(priced.energy_j_per_step),
+            words.extras(plan) or "-",
         )
         css = ' class="best"' if number == 0 else ""
         rows.append(f"<tr{css}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")

@@ -67,7 +67,7 @@ def legend(x: float, y: float, entries: Iterable[tuple[str, str]], room: float) 
     """Squares with words, wrapped at `room`; and how many rows that took."""
     parts, at, row = [], x, 0
     for css, words in entries:
-        width = 22 + 6.4 * len(words)
+        width = 30 + 5.9 * len(words)
         if at > x and at + width > x + room:
             at, row = x, row + 1
         parts.append(box(at, y + 18 * row, 10, 10, css))

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-BAR_CELLS = 60
+BAR_CELLS, LINE_CELLS = 60, 78
+# A smaller share of the step is not worth a cell of the bar.
+LEAST = 0.0005
 # One colour and one letter for each part of a step, so that it reads without colours too.
 LOOKS = {
     "compute": ("blue", "█"), "tp": ("yellow", "t"), "cp": ("bright_yellow", "c"),
@@ -46,20 +48,22 @@ def show(screen: Screen, report: Report) -> None:
 
 def plans_table(plans: tuple[PricedPlan, ...]) -> "Table":
     """Plans best first, the chosen one marked, in 80 columns."""
+    sizes_differ = len({priced.devices for priced in plans}) > 1
     table = _table()
     table.add_column("", no_wrap=True)
     table.add_column("degrees", no_wrap=True)
     table.add_column("mb", justify="right", no_wrap=True)
     table.add_column("schedule", no_wrap=True)
-    for name in ("devices", "step", "MFU", "GiB p95", "$/step"):
+    for name in (["devices"] if sizes_differ else []) + ["step", "MFU", "GiB p95", "$/step"]:
         table.add_column(name, justify="right", no_wrap=True)
     for number, priced in enumerate(plans):
+        size = [f"{priced.devices:,}"] if sizes_differ else []
         table.add_row(
             "*" if number == 0 else "",
             words.degrees(priced.plan),
             str(priced.plan.micro_batch),
             words.schedule(priced.plan),
-            f"{priced.devices:,}",
+            *size,
             words.seconds(priced.step_time_s),
             f"{100 * priced.mfu:.1f}%",
             words.gib(priced.peak_memory_bytes_p95),
@@ -74,27 +78,46 @@ def step_lines(best: PricedPlan) -> Iterator["Text"]:
     from rich.text import Text
 
     yield Text(
-        f"a step takes {words.seconds(best.step_time_s)} "
-        f"(9 of 10 runs under {words.seconds(best.step_time_s_p90)}): "
-        f"{words.number(best.tokens_per_s)} tokens/s, {words.energy(best.energy_j_per_step)}"
-        + "".join(
-            f", {text}"
-            for text in (words.money(best.usd_per_step), words.carbon(best.co2_g_per_step))
-            if text != "-"
-        )
+        f"a step takes {words.seconds(best.step_time_s)}, "
+        f"9 of 10 runs under {words.seconds(best.step_time_s_p90)}; "
+        f"{words.number(best.tokens_per_s)} tokens/s"
     )
+    figures = (
+        words.energy(best.energy_j_per_step),
+        words.money(best.usd_per_step),
+        f"{words.carbon(best.co2_g_per_step)} CO2e" if best.co2_g_per_step is not None else "-",
+    )
+    spent = ", ".join(text for text in figures if text != "-")
+    yield Text(f"on {best.devices:,} devices it takes {spent}")
     named = [(name, best.parts_s.get(name, 0.0)) for name in words.PARTS]
-    shown = [(name, duration_s) for name, duration_s in named if duration_s > 0]
-    bar, legend = Text(), Text()
-    widths = cells([duration_s for _, duration_s in shown], BAR_CELLS)
-    for (name, duration_s), width in zip(shown, widths, strict=True):
+    shown = [(name, part_s) for name, part_s in named if part_s >= LEAST * best.step_time_s]
+    bar = Text()
+    widths = cells([part_s for _, part_s in shown], BAR_CELLS)
+    for (name, _), width in zip(shown, widths, strict=True):
         colour, letter = LOOKS[name]
         bar.append(letter * width, style=colour)
-        share = 100 * duration_s / best.step_time_s
-        legend.append(f"{letter} ", style=colour)
-        legend.append(f"{words.PARTS[name]} {share:.3g}%   ")
     yield bar
-    yield legend
+    yield from _legend([(name, part_s / best.step_time_s) for name, part_s in shown])
+
+
+def _legend(shares: list[tuple[str, float]]) -> Iterator["Text"]:
+    """What the bar's letters mean, largest first, in lines that nothing breaks."""
+    from rich.text import Text
+
+    line = Text()
+    for name, share in sorted(shares, key=lambda pair: -pair[1]):
+        colour, letter = LOOKS[name]
+        words_of_it = f" {words.PARTS[name]} {_percent(share)}   "
+        if len(line) + len(words_of_it) > LINE_CELLS:
+            yield line
+            line = Text()
+        line.append(letter, style=colour)
+        line.append(words_of_it)
+    yield line
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
 
 
 def show_front(screen: Screen, plans: tuple[PricedPlan, ...]) -> None:

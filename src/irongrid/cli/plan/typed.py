@@ -9,6 +9,7 @@ from irongrid.cli.grammar import nearest
 from irongrid.domain.plan import (
     COMPRESSIONS,
     CONTEXT_KINDS,
+    OFFLOAD_TIERS,
     OFFLOADS,
     PRECISIONS,
     RECOMPUTE,
@@ -31,6 +32,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "zero": ZERO,
     "recompute": RECOMPUTE,
     "offload": OFFLOADS,
+    "offload_tier": OFFLOAD_TIERS,
     "context": CONTEXT_KINDS,
     "compression": COMPRESSIONS,
     "export": EXPORTS,

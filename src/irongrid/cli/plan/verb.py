@@ -1,9 +1,8 @@
 """`irongrid plan`: what was typed becomes a question; its answer is shown, drawn or written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from irongrid.cli.failures import DONE, THE_ANSWER_IS_NO, wrong_input
 from irongrid.cli.plan import objects, table
@@ -14,13 +13,22 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import Answer, Misfit
 from irongrid.planner.exports import export
 from irongrid.planner.search import search
-from irongrid.sdk.plan import GLOBAL_BATCH, SEQ_LEN, Asked, Pin, ask, ask_for_job
+from irongrid.cli.plan.files import write_files, write_text
+from irongrid.cli.plan.page import page
+from irongrid.sdk.plan import (
+    GLOBAL_BATCH,
+    SEQ_LEN,
+    Asked,
+    Pin,
+    ask,
+    ask_for_job,
+    shipped_coefficients,
+)
 from irongrid.spec import load_job_file
-from irongrid.spec.catalog import load_coefficients
 
 PINS = (
-    "tp", "pp", "cp", "ep", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
-    "schedule", "zero", "recompute", "offload", "context", "compression",
+    "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
+    "schedule", "zero", "recompute", "offload", "offload_tier", "context", "compression",
 )  # fmt: skip
 # What a file says about the training itself, so that an option beside it would contradict it.
 OF_THE_JOB = ("model", "global_batch", "seq_len", "runtime", "precision", "optimizer", "lora_rank")
@@ -46,6 +54,7 @@ class Options:
     pp: int | None
     cp: int | None
     ep: int | None
+    dp: int | None
     dp_replicate: int | None
     dp_shard: int | None
     micro_batch: int | None
@@ -54,6 +63,7 @@ class Options:
     zero: str
     recompute: str
     offload: str
+    offload_tier: str
     context: str
     compression: str
     keep: int
@@ -77,7 +87,7 @@ def plan(options: Options) -> int:
     with as_typed():
         check_words(options)
         asked = _asked(options)
-        coefficients = _coefficients(options)
+        coefficients = shipped_coefficients()
         answer = search(asked.question, coefficients)
     for assumption in asked.assumed:
         screen.note(f"assumed: {assumption}")
@@ -88,7 +98,8 @@ def plan(options: Options) -> int:
     if not options.as_json:
         _show(screen, options, report, files)
     if options.html:
-        _write_page(screen, options.html, report)
+        write_text(Path(options.html), page(report))
+        screen.note(f"wrote {options.html}")
     value = objects.report_object(report)
     if options.export:
         value["files"] = files
@@ -142,13 +153,11 @@ def _nothing(screen: Screen, asked: Asked, answer: Answer) -> int:
     screen.note(f"irongrid: {misfit.problem}")
     for fix in misfit.fixes:
         screen.note(f"  -> {fix}")
-    screen.answer(objects.misfit_object(asked, misfit))
+    screen.answer(objects.misfit_object(asked.model_name, asked.question, misfit))
     return THE_ANSWER_IS_NO
 
 
-def _report(
-    options: Options, asked: Asked, answer: Answer, coefficients: Coefficients
-) -> Report:
+def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coefficients) -> Report:
     """The answer with what else was asked for; a page shows all of it."""
     question = asked.question
     wants_front = options.pareto or bool(options.html)

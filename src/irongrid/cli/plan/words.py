@@ -84,7 +84,7 @@ def gib(size_bytes: float) -> str:
 
 def seconds(duration_s: float) -> str:
     """A step's time with three digits: `12.3 ms`, `4.96 s`."""
-    if duration_s < 1:
+    if duration_s < 0.9995:
         return f"{_three(duration_s * 1e3)} ms"
     return f"{_three(duration_s)} s" if duration_s < 100 else format_duration(duration_s)
 
@@ -107,7 +107,9 @@ def money(usd: float | None) -> str:
     """Dollars of a step; a dash where no price is known."""
     if usd is None:
         return "-"
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.2g}"
+    if usd >= 100:
+        return f"${usd:,.0f}"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.2g}"
 
 
 def energy(joules: float) -> str:
