@@ -40,6 +40,7 @@ _MACHINE = tuple(field.name for field in fields(Machine))
 _LAYOUT = tuple(field.name for field in fields(Layout))
 # A share of memory that a plan of ours may fill before it counts as not feasible.
 _FULL = 0.96
+_SMALL_CARD_BYTES = 32e9
 
 
 def data_folder() -> Path:
@@ -273,7 +274,7 @@ def _layout(
     fields: Mapping[str, str], shape: ModelShape, device: Device, assumed: list[str]
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     given = {k: _positive(fields, k) for k in ("tp", "pp", "cp", "ep", "dp", "gpus")}
-    tp = given["tp"] or _assume(assumed, "tp", 1)
+    tp = given["tp"] or _assume(assumed, "tp", _mixed_tp(fields))
     pp = given["pp"] or _assume(assumed, "pp", 1)
     cp = given["cp"] or 1.0
     gpus = given["gpus"] or tp * pp * cp * (given["dp"] or _assume(assumed, "dp", 1))
@@ -286,7 +287,7 @@ def _layout(
         "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
-    values |= _recompute(fields, assumed)
+    values |= _recompute(fields, device, assumed)
     choices = _batches(fields, shape, dp, pp, values, assumed)
     return values, choices
 
@@ -295,7 +296,8 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     text = fields.get("zero", "").lower()
     word = "fsdp" if "fsdp" in text else _ZERO.get(text, "none")
     modern = device.accelerator.generation in ("hopper", "blackwell")
-    if not text and modern:
+    # Megatron's recipes shard the optimizer; DeepSpeed shards nothing unless told to.
+    if not text and modern and "deepspeed" not in fields.get("framework", "").lower():
         word = "1"
     sp = _number(fields, "sp")
     split = float(modern) if sp is None else sp
@@ -303,14 +305,28 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     return {"zero": float(ZERO.index(word)), "sequence_parallel": split, "dp_replicate": replicas}
 
 
-def _recompute(fields: Mapping[str, str], assumed: list[str]) -> dict[str, float]:
+def _mixed_tp(fields: Mapping[str, str]) -> float:
+    """Tensor ranks of the fullest device where types are mixed: the largest split least.
+
+    Cards of one size split alike, to the degree that the row names; of several sizes, the largest
+    need not split at all.
+    """
+    most = re.search(r"TP degrees up to (\d+)", fields.get("notes", ""))
+    small = "2080" in fields.get("gpu", "")
+    return float(most[1]) if most and not small else 1.0
+
+
+def _recompute(
+    fields: Mapping[str, str], device: Device, assumed: list[str]
+) -> dict[str, float]:
     text = fields.get("recompute", "").lower()
     word = next((word for word in ("selective", "full", "none") if text.startswith(word)), None)
     if text in ("yes", "true", "1"):
         word = "full"
     if word is None:
-        word = "none"
-        assumed.append("recompute=none")
+        # Cards this small train no model of a row without.
+        word = "full" if device.accelerator.memory_bytes < _SMALL_CARD_BYTES else "none"
+        assumed.append(f"recompute={word}")
     return {"recompute": float(RECOMPUTE.index(word))}
 
 
