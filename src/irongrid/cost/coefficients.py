@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irongrid.cost.behaviours import BEHAVIOURS
+from irongrid.cost.devices import DEVICES
 from irongrid.cost.residual import NOTHING_LEARNT, Residual
 from irongrid.cost.spread import UNCALIBRATED, Spread
 from irongrid.domain.fleet import GENERATIONS
@@ -24,6 +25,7 @@ VOCABULARIES: Mapping[str, tuple[str, ...]] = {
     "precision": PRECISIONS,
     "behaviour": BEHAVIOURS,
     "schedule": SCHEDULES,
+    "device": DEVICES,
 }
 
 Table = NDArray[np.float64]
@@ -34,6 +36,8 @@ TABLES: Mapping[str, str] = {
     "gemm_efficiency": "generation",
     "precision_efficiency": "precision",
     "behaviour_efficiency": "behaviour",
+    "device_efficiency": "device",
+    "flash_behaviour": "behaviour",
     "elementwise_behaviour": "behaviour",
     "flash_efficiency": "generation",
     "host_layer_s": "behaviour",
@@ -57,6 +61,7 @@ class Coefficients:
         gemm_efficiency: share of the dense peak that a large matrix product reaches.
         precision_efficiency: the same, relative to bf16, for a narrower type.
         behaviour_efficiency: of a framework's kernels relative to the others'.
+        device_efficiency: of a device's products relative to its generation's.
         power_exponent: how the rate follows the device's power limit, against its generation's.
         gemm_half_k, gemm_half_n: inner and outer width at which half of the rate is reached.
         gemm_kernel_s: fixed time of one matrix product on the device.
@@ -68,6 +73,7 @@ class Coefficients:
         elementwise_behaviour: how well a framework fuses them, relative to the others.
         cast_passes: further passes over a product's input where it is quantised.
         flash_efficiency: share of the bf16 peak that fused attention reaches.
+        flash_behaviour: of a framework's fused attention relative to the others'.
         score_efficiency, score_passes: of attention that writes its scores to memory.
         softmax_fallback: by how much scores cost more where Megatron's fused softmax cannot run.
         head_passes: reads and writes of the logits, forward and backward together.
@@ -99,6 +105,7 @@ class Coefficients:
     gemm_efficiency: Table
     precision_efficiency: Table
     behaviour_efficiency: Table
+    device_efficiency: Table
     power_exponent: float
     gemm_half_k: float
     gemm_half_n: float
@@ -112,6 +119,7 @@ class Coefficients:
     elementwise_behaviour: Table
     cast_passes: float
     flash_efficiency: Table
+    flash_behaviour: Table
     score_efficiency: float
     score_passes: float
     softmax_fallback: float
