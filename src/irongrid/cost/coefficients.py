@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from irongrid.cost.behaviours import BEHAVIOURS
 from irongrid.cost.devices import DEVICES
+from irongrid.cost.memory_coefficients import MemoryCoefficients
 from irongrid.cost.residual import NOTHING_LEARNT, Residual
 from irongrid.cost.spread import UNCALIBRATED, Spread
 from irongrid.domain.fleet import GENERATIONS
@@ -100,6 +101,7 @@ class Coefficients:
         selective_share: share of a forward pass that selective recomputation repeats.
         optimizer_passes: bytes moved per local parameter by an optimizer step, over Adam's 28.
         straggle: slowdown for each doubling of the devices beyond 8.
+        memory: what `peak_memory` reads; None where only times are asked for, as in a fit.
     """
 
     gemm_efficiency: Table
@@ -150,6 +152,7 @@ class Coefficients:
     straggle: float
     residual: Residual = NOTHING_LEARNT
     spread: Spread = UNCALIBRATED
+    memory: MemoryCoefficients | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Coefficients":
@@ -161,7 +164,7 @@ class Coefficients:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         for spec in fields(cls):
-            if spec.name in ("residual", "spread"):
+            if spec.name in ("residual", "spread", "memory"):
                 continue
             try:
                 values[spec.name] = _read(TABLES.get(spec.name), document[spec.name])
@@ -173,12 +176,17 @@ class Coefficients:
             **values,
             residual=Residual.from_json(document.get("residual", {})),
             spread=Spread.from_json(document.get("spread", {})),
+            memory=MemoryCoefficients.from_json(document["memory"], BEHAVIOURS)
+            if "memory" in document
+            else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form: every word of every table by its name."""
         document: dict[str, Any] = {}
         for spec in fields(self):
+            if spec.name == "memory":
+                continue
             value = getattr(self, spec.name)
             vocabulary = TABLES.get(spec.name)
             if vocabulary is not None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from irongrid.domain.model import PRESETS, ModelShape
 from irongrid.spec.amounts import Count
-from irongrid.spec.fields import SECTIONS, Job, Model, Section, Train
+from irongrid.spec.fields import SECTIONS, Job, Model, Train
 from irongrid.spec.findings import Finding, Path, one_of, quoted
+from irongrid.spec.sections import Section
 
 MAX_SIZES = 256
 # What a model without a preset must say.

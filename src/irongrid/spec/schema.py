@@ -5,9 +5,10 @@ from typing import Any
 
 from irongrid.domain.codec import to_json
 from irongrid.domain.job import CheckpointPolicy, Resources, Retries, TrainTask
-from irongrid.spec.fields import SECTIONS, Job, Section
+from irongrid.spec.fields import SECTIONS, Job
 from irongrid.spec.findings import Path
 from irongrid.spec.rules import SHAPE
+from irongrid.spec.sections import Section
 from irongrid.spec.values import Kind
 
 

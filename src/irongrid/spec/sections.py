@@ -1,0 +1,107 @@
+"""Sections of a file format: classes of fields, and checking a document against them."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from irongrid.spec.findings import Path
+
+ANY = "*"
+
+
+class Section(BaseModel):
+    """Fields that stand together.
+
+    Attributes:
+        example: how to write the section, for reports.
+        required: fields without which the section means nothing.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True
+    )
+    example: ClassVar[str] = ""
+    required: ClassVar[tuple[str, ...]] = ()
+
+    def has(self, name: str) -> bool:
+        """Whether the file gives this field."""
+        return name in self.model_fields_set
+
+    def given(self) -> dict[str, Any]:
+        """The fields that the file gives."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def about(text: str, example: Any) -> Any:
+    """A field that need not be given, its meaning, and one value that it may have."""
+    return Field(default=None, description=text, examples=[example])
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a format has, and what people write instead.
+
+    Attributes:
+        sections: by place; `*` stands for a name of the user's own, or an index.
+        not_yet: fields that nothing acts on yet, and what to do instead.
+        other_words: what people write who come from other tools, and the field that they mean.
+    """
+
+    sections: Mapping[Path, type[Section]]
+    not_yet: Mapping[Path, str] = field(default_factory=dict)
+    other_words: Mapping[str, Path] = field(default_factory=dict)
+
+    def place(self, path: Path) -> Path:
+        """A path of a document as the grammar has it: own names and indexes become `*`."""
+        known: Path = ()
+        for part in path:
+            free = (*known, ANY) in self.sections and (*known, part) not in self.sections
+            known = (*known, ANY if free else part)
+        return known
+
+    def at(self, path: Path) -> type[Section]:
+        """The section at a place of a document."""
+        return self.sections[self.place(path)]
+
+    def concrete(self, place: Path, near: Path) -> Path:
+        """A place of the grammar as a path of the document, where `near` has the names for it."""
+        known = self.place(near)
+        parts = []
+        for index, part in enumerate(place):
+            same = index < len(near) and known[: index + 1] == place[: index + 1]
+            parts.append(near[index] if same else "NAME" if part == ANY else part)
+        return tuple(parts)
+
+
+def walk(section: type[Section], path: Path = ()) -> Iterator[tuple[Path, type[Section]]]:
+    """Every section of a format with its place."""
+    yield path, section
+    for name, info in section.model_fields.items():
+        kind = info.annotation
+        if get_origin(kind) in (dict, list):
+            yield from walk(get_args(kind)[-1], (*path, name, ANY))
+        elif isinstance(kind, type) and issubclass(kind, Section):
+            yield from walk(kind, (*path, name))
+
+
+def without(document: Mapping[str, Any], paths: set[Path]) -> dict[str, Any]:
+    """A copy of a document without the values at these paths."""
+    rest = deepcopy(dict(document))
+    # Later items of a list first, so that the others keep their index.
+    for path in sorted(paths, key=repr, reverse=True):
+        section: Any = rest
+        for part in path[:-1]:
+            section = section[part]
+        del section[path[-1]]
+    return rest
+
+
+def beneath(path: Path, places: set[Path]) -> bool:
+    """Whether a path is one of these places or inside one."""
+    return any(path[:length] in places for length in range(len(path) + 1))
