@@ -86,6 +86,11 @@ class Row:
         return self.values["lora_rank"] > 0
 
     @property
+    def has_layout(self) -> bool:
+        """Whether the row says how the run was split."""
+        return not any(told.startswith(("tp=", "pp=", "gbs=")) for told in self.assumed)
+
+    @property
     def counts(self) -> bool:
         """Whether the row enters fits and errors of step time."""
         return self.step_time_s is not None and self.quality in ("A", "B") and not self.is_lora
@@ -129,6 +134,7 @@ def row_of(fields: Mapping[str, str]) -> Row:
         fields.get("source_loc", ""),
         device.accelerator.generation,
         fields.get("zero", ""),
+        fields.get("notes", ""),
     )
     batch = layout["dp_replicate"] * layout["dp_shard"] * layout["micro_batch"]
     training = Training(
