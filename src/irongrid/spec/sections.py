@@ -1,13 +1,13 @@
 """Sections of a file format: classes of fields, and checking a document against them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from irongrid.spec.findings import Path
+from irongrid.spec.findings import Finding, Path
 
 ANY = "*"
 
@@ -105,3 +105,37 @@ def without(document: Mapping[str, Any], paths: set[Path]) -> dict[str, Any]:
 def beneath(path: Path, places: set[Path]) -> bool:
     """Whether a path is one of these places or inside one."""
     return any(path[:length] in places for length in range(len(path) + 1))
+
+
+def missing(section: Section, path: Path, known: Collection[Path]) -> Iterator[Finding]:
+    """Findings for required fields that are not there, here and in the sections inside.
+
+    Args:
+        known: places that need no further word, as the file gives something there that is wrong.
+    """
+    for name in section.required:
+        where = (*path, name)
+        if not section.has(name) and where not in known:
+            yield Finding(where, "is required", f"Add `{name}: {_example(section, name)}`")
+    for name in type(section).model_fields:
+        if not section.has(name):
+            continue
+        for part, inner in _inner(getattr(section, name)):
+            yield from missing(inner, (*path, name, *part), known)
+
+
+def _inner(value: object) -> Iterator[tuple[Path, Section]]:
+    if isinstance(value, Section):
+        yield (), value
+    elif isinstance(value, dict):
+        yield from (((name,), item) for name, item in value.items() if isinstance(item, Section))
+    elif isinstance(value, list):
+        yield from (((at,), item) for at, item in enumerate(value) if isinstance(item, Section))
+
+
+def _example(section: Section, name: str) -> str:
+    info = type(section).model_fields[name]
+    kind = info.annotation
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind.example
+    return str(info.examples[0]) if info.examples else "..."
