@@ -127,11 +127,16 @@ def catalog_name(name: str, memory_gb: float | None = None) -> str:
     found = _find(name, memory_gb)
     if found is not None:
         return found
-    near = get_close_matches(_plain(name), _aliases(), n=1)
-    known = _aliases()[near[0]][0] if near else ""
-    fix = f"did you mean {known}? " if known else ""
+    near = nearest_name(name)
+    fix = f"did you mean {near}? " if near else ""
     fix += "A fleet file can describe any device by its numbers"
     raise Refused("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
+
+
+def nearest_name(name: str) -> str | None:
+    """The device of the catalog that a misspelt name seems to mean."""
+    near = get_close_matches(_plain(name), _aliases(), n=1)
+    return _aliases()[near[0]][0] if near else None
 
 
 def _find(name: str, memory_gb: float | None) -> str | None:

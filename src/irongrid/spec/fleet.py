@@ -70,7 +70,7 @@ def _check(reading: Reading, source: str) -> tuple[Fleet | None, list[Finding]]:
     fields, findings, wrong = _validate(document)
     known = frozenset(wrong | reading.broken)
     findings += missing(fields, (), known)
-    findings += _names(fields)
+    findings += _names(fields, known)
     pools, problems = _pools(fields, known)
     findings += [*problems, *_sites(fields, known)]
     findings = [item for item in findings if not beneath(item.path, reading.broken)]
@@ -89,8 +89,9 @@ def _validate(document: Mapping[str, Any]) -> tuple[FleetFields, list[Finding], 
     return FleetFields.model_validate(without(document, wrong)), findings, wrong | meant
 
 
-def _names(fields: FleetFields) -> Iterator[Finding]:
-    if fields.has("pools") and not fields.pools:
+def _names(fields: FleetFields, known: frozenset[Path]) -> Iterator[Finding]:
+    some = any(path[0] == "pools" for path in known)
+    if fields.has("pools") and not fields.pools and not some:
         fix = "Add one: `h100: {accelerator: H100, nodes: 4}`"
         yield Finding(("pools",), "there are no pools", fix)
     for section, names in (("pools", fields.pools), ("sites", fields.sites)):
@@ -147,7 +148,10 @@ def _links(fields: FleetFields) -> Iterator[Finding]:
 
 def _reached(fields: FleetFields) -> Iterator[Finding]:
     """Sites that no chain of links joins with the first one."""
-    used = dict.fromkeys(pool.site for pool in fields.pools.values() if pool.site is not None)
+    used: dict[str, str] = {}
+    for pool, given in fields.pools.items():
+        if given.site is not None:
+            used.setdefault(given.site, pool)
     if len(used) < 2:
         return
     first, *others = used
@@ -160,8 +164,8 @@ def _reached(fields: FleetFields) -> Iterator[Finding]:
     for name in others:
         if name not in reached:
             problem = f"no link leads from {quoted(first)} to {quoted(name)}"
-            fix = f"Add `{{between: [{first}, {name}], rate: 100Gbit/s, latency: 50ms}}`"
-            yield Finding(("links",), problem, fix)
+            example = f"{{between: [{first}, {name}], rate: 100Gbit/s, latency: 50ms}}"
+            yield Finding(("pools", used[name], "site"), problem, f"Add `- {example}` to links")
 
 
 def _site_names(fields: FleetFields) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from irongrid.domain import topology
 from irongrid.domain.fleet import Accelerator, Pool
-from irongrid.spec.devices import UsualNode, accelerator, is_known, usual_node
+from irongrid.spec.devices import UsualNode, accelerator, is_known, nearest_name, usual_node
 from irongrid.spec.findings import Finding, Path, quoted
 from irongrid.spec.fleet_fields import MAX_DEVICES, Device, Network, PoolFields
 from irongrid.spec.links import LinkClass, link_classes
@@ -51,7 +51,8 @@ def _device(
         changes = _changes(given)
         return (replace(found, **changes) if changes else found), []
     if not given.model_fields_set and (*path, "device") not in known:
-        fix = "Write a name such as `H100`, or describe it in a `device` section"
+        near = nearest_name(name) or "H100"
+        fix = f"Write a name such as `{near}`, or describe it in a `device` section"
         problem = f"{quoted(name)} is not in the catalog"
         return None, [Finding((*path, "accelerator"), problem, fix)]
     lacking = [
@@ -182,6 +183,8 @@ class _Draft:
             problem = f"{self.device.name} has no links that could form a torus"
             fix = "Use another topology, or give the rate of its links in scale_up.rate"
             yield Finding((*path, "topology"), problem, fix)
+        if not self.sides:
+            yield from self._leaf_findings(path)
         for field, shapes in (
             ("nodes_per_leaf", ("leaf_spine", "fat_tree")),
             ("leaves_per_pod", ("fat_tree",)),
@@ -190,6 +193,22 @@ class _Draft:
             if network.has(field) and shape not in shapes:
                 problem = f"means nothing in a network of topology {shape}"
                 yield Finding((*path, field), problem, f"Remove it; it is for {shapes[0]}")
+
+    def _leaf_findings(self, path: Path) -> Iterator[Finding]:
+        leaf, island = self._nodes_per_leaf, self._island_nodes
+        if leaf > island and leaf % island:
+            problem = f"leaves of {leaf} nodes do not hold whole islands of {island} nodes"
+            yield Finding((*path, "nodes_per_leaf"), problem, f"Use a multiple of {island}")
+
+    @property
+    def _island_nodes(self) -> int:
+        return max(1, self.island // self.per_node)
+
+    @property
+    def _nodes_per_leaf(self) -> int:
+        """As given, or about as many as usual that hold whole islands."""
+        whole = max(1, _NODES_PER_LEAF // self._island_nodes) * self._island_nodes
+        return self.fields.network.nodes_per_leaf or whole
 
     def _topology(self) -> str:
         if self.fields.network.topology:
@@ -211,7 +230,7 @@ class _Draft:
             ),
         )
         over = network.oversubscription or 1.0
-        leaf = network.nodes_per_leaf or _NODES_PER_LEAF
+        leaf = self._nodes_per_leaf
         match self._topology():
             case "flat":
                 return topology.flat(inside, devices, link, oversubscription=over)
@@ -268,7 +287,7 @@ class _Draft:
             devices_per_node=self.per_node,
             levels=self._levels(),
             torus=self.sides,
-            rails=self.nics,
+            rails=min(self.nics, self.per_node),
             numa_domains=host.numa or min(2, self.per_node),
             host_memory_bytes=host.memory or self._scaled(self.usual.host_memory_bytes),
             cpus=host.cpus or self._scaled(self.usual.cpus),

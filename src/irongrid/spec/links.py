@@ -13,7 +13,8 @@ from irongrid.spec.values import Kind, Wrong, wrong
 from irongrid.units import parse_latency_s, parse_rate
 
 _NUMBER = r"[0-9]+(\.[0-9]+)?"
-_RATE = _NUMBER + r" *([KkMmGgTt][Ii]?)?([Bb]|[Bb][Ii][Tt])/s"
+_RATE = _NUMBER + " *(([KMGT]i?)?B|[KMGT]?bit)/s"
+_BITS_OR_BYTES = re.compile(_NUMBER + " *[A-Za-z]*b(it|its|yte|ytes)?(ps|/s|/sec)?", re.IGNORECASE)
 _LATENCY = _NUMBER + " *(ns|us|ms|s)"
 
 
@@ -84,6 +85,8 @@ def _measured(
         if not isinstance(value, str) or len(value) > 32 or pattern.fullmatch(value) is None:
             unit = isinstance(value, int | float) and not isinstance(value, bool)
             fix = f"Say the unit, such as {such}" if unit else f"Write {what} such as {such}"
+            if isinstance(value, str) and _BITS_OR_BYTES.fullmatch(value[:40]):
+                fix = f"Say whether it is bits or bytes, such as {such}"
             raise wrong(Wrong(f"expected {what} with its unit, got {shown(value)}", fix))
         amount = parse(value)
         if not least <= amount <= most:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from irongrid.spec.findings import Finding, Path
+from irongrid.spec.values import Kind, job_name
 
 ANY = "*"
 
@@ -88,6 +89,44 @@ def walk(section: type[Section], path: Path = ()) -> Iterator[tuple[Path, type[S
             yield from walk(get_args(kind)[-1], (*path, name, ANY))
         elif isinstance(kind, type) and issubclass(kind, Section):
             yield from walk(kind, (*path, name))
+
+
+def section_schema(grammar: Grammar, place: Path, defaults: Mapping[Path, Any]) -> dict[str, Any]:
+    """The JSON Schema of the section at a place of the grammar, and of those inside."""
+    section = grammar.sections[place]
+    schema: dict[str, Any] = {"type": "object", "description": section.__doc__, "properties": {}}
+    for name, info in section.model_fields.items():
+        where = (*place, name)
+        kind = next((item for item in info.metadata if isinstance(item, Kind)), None)
+        if kind is not None:
+            said = {"description": info.description, "examples": info.examples}
+            default = {"default": defaults[where]} if where in defaults else {}
+            schema["properties"][name] = {**said, **kind.schema, **default}
+        elif where in grammar.sections:
+            schema["properties"][name] = section_schema(grammar, where, defaults)
+        else:
+            inner = section_schema(grammar, (*where, ANY), defaults)
+            many = get_origin(info.annotation) is list
+            around = {"type": "array", "items": inner} if many else _by_name(inner)
+            schema["properties"][name] = {"description": info.description, **around}
+    if section.required:
+        schema["required"] = list(section.required)
+    return schema | {"additionalProperties": False}
+
+
+def _by_name(inner: dict[str, Any]) -> dict[str, Any]:
+    names = dict(job_name().schema)
+    return {"type": "object", "propertyNames": names, "additionalProperties": inner}
+
+
+def titled(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole format's schema, draft 2020-12."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:irongrid:v1:{name}",
+        "title": f"Irongrid {name}",
+        **schema,
+    }
 
 
 def without(document: Mapping[str, Any], paths: set[Path]) -> dict[str, Any]:
