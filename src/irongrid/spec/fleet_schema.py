@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from irongrid.spec.findings import Path
 from irongrid.spec.fleet_fields import GRAMMAR
 from irongrid.spec.sections import ANY, section_schema, titled
 
 _POOL = ("pools", ANY)
-_DEFAULTS = {
+_DEFAULTS: dict[Path, float | bool] = {
     (*_POOL, "network", "oversubscription"): 1.0,
     (*_POOL, "spot"): False,
     ("sites", ANY, "pue"): 1.0,

@@ -159,10 +159,10 @@ class _Reader:
         return self.family.gated or bool(self.config.get("is_gated_act"))
 
     def _kv_heads(self, heads: int) -> int:
-        """Falcon's older files say how many by `multi_query`, and name a number all the same."""
-        old_falcon = self.type == "falcon" and not self.config.get("new_decoder_architecture")
-        if self.config.get("multi_query") is True and (old_falcon or self.type == "gpt_bigcode"):
-            return 1
+        """Two families say it by a flag, whose silence means one; they name a number all the same."""
+        falcon = self.type == "falcon" and not self.config.get("new_decoder_architecture")
+        if falcon or self.type == "gpt_bigcode":
+            return heads if self.config.get("multi_query") is False else 1
         return self._number("kv_heads", _KV_HEADS, heads)
 
     def _ffn(self, hidden: int) -> int:
