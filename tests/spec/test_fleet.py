@@ -1,14 +1,20 @@
 """Fleet files: what a short one means, and what the examples are."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from irongrid.domain.fleet import LEVELS, Fleet
 from irongrid.errors import SpecError
 from irongrid.spec.catalog import accelerator, load_fleet
 from irongrid.spec.fleet import parse_fleet_document, parse_fleet_text
+from irongrid.spec.fleet_fields import TOPOLOGIES, PoolFields
+from irongrid.spec.links import link_classes
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples/fleets").glob("*.yaml"))
 
@@ -183,3 +189,54 @@ def test_the_examples_have_what_planners_differ_in() -> None:
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no such file"):
         load_fleet(str(tmp_path / "fleet.yaml"))
+
+
+NUMBERS = st.integers(-2, 2**40) | st.sampled_from([1, 2, 4, 8, 16, 32, 72, 64, 512])
+RATES = st.sampled_from(["400Gbit/s", "0GB/s", "1e9GB/s", "50GB/s", "1bit/s", "9" * 30 + "GB/s"])
+LINKS = st.sampled_from([*link_classes(), "none"])
+POOLS = st.fixed_dictionaries(
+    {
+        "accelerator": st.sampled_from(["H100", "GB200", "L4", "TPU v5e", "TPU v4", "cpu", "?"]),
+        "nodes": NUMBERS,
+    },
+    optional={
+        "devices_per_node": NUMBERS,
+        "island": NUMBERS,
+        "scale_up": st.fixed_dictionaries({}, optional={"link": LINKS, "rate": RATES}),
+        "network": st.fixed_dictionaries(
+            {},
+            optional={
+                "link": LINKS,
+                "rate": RATES,
+                "nics": NUMBERS,
+                "topology": st.sampled_from(TOPOLOGIES),
+                "torus": st.lists(NUMBERS, max_size=4),
+                "nodes_per_leaf": NUMBERS,
+                "leaves_per_pod": NUMBERS,
+                "oversubscription": st.floats(),
+            },
+        ),
+        "usd_per_device_h": st.floats(),
+        "node_watts": st.integers(-(2**70), 2**70),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(pool=POOLS)
+def test_whatever_a_pool_holds_it_is_a_network_or_a_report(pool: dict[str, Any]) -> None:
+    with suppress(SpecError):
+        found = parse_fleet_document({"pools": {"a": pool}}, source="body").pools[0]
+        assert found.levels[-1].devices == found.devices
+        assert all(0 < level.bytes_per_s < math.inf for level in found.levels)
+        assert not found.torus or found.devices % math.prod(found.torus) == 0
+
+
+def test_the_random_pools_cover_the_fields_of_a_network() -> None:
+    network = PoolFields.model_fields["network"].annotation
+
+    assert network is not None
+    assert set(network.model_fields) - {"latency"} == {
+        "link", "rate", "nics", "topology", "torus", "nodes_per_leaf", "leaves_per_pod",
+        "oversubscription",
+    }  # fmt: skip
