@@ -33,7 +33,11 @@ __all__ = [
 
 def load_coefficients() -> dict[str, Any]:
     """The planner's fitted efficiencies, as JSON values for `Coefficients.from_json`."""
-    text = resources.files("irongrid").joinpath("catalog/coefficients.json").read_text("utf-8")
+    return {**_data_file("coefficients.json"), "memory": _data_file("memory.json")}
+
+
+def _data_file(name: str) -> dict[str, Any]:
+    text = resources.files("irongrid").joinpath(f"catalog/{name}").read_text("utf-8")
     values = json.loads(text)
-    assert isinstance(values, dict), "coefficients.json holds one object"
+    assert isinstance(values, dict), f"{name} holds one object"
     return values
