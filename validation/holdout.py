@@ -58,4 +58,4 @@ def left_out(
 def errors(rows: Sequence[Row], predicted_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Relative error of each prediction."""
     measured = np.array([row.step_time_s for row in rows], dtype=float)
-    return predicted_s / measured - 1.0
+    return np.asarray(predicted_s / measured - 1.0)

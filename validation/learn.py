@@ -1,8 +1,9 @@
 """Learn coefficients from rows: the formulas' fit, then the residual near the rows."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from irongrid.cost.recalibrate import (
     parameters_of,
     with_residual,
 )
+from irongrid.cost.residual import features_of
 from irongrid.cost.spread import Spread
-from irongrid.cost.step import step_time
+from irongrid.cost.step import formula_time, step_time
 
 PARAMETERS = parameters_of(PRIOR)
 CENTRE = np.array([parameter.centre for parameter in PARAMETERS])
@@ -98,6 +100,29 @@ def learn(
     return Learnt(learnt, found.vector)
 
 
+def document_of(learnt: Learnt) -> dict[str, Any]:
+    """The JSON form of what was learnt: a table's base under `*`, and its words."""
+    document = learnt.coefficients.to_json()
+    for parameter, value in zip(PARAMETERS, learnt.vector, strict=True):
+        if parameter.word is None and parameter.name in TABLES:
+            document[parameter.name] = {"*": float(np.exp(value)), **document[parameter.name]}
+    return document
+
+
+def learnt_from(document: Mapping[str, Any]) -> Learnt:
+    """What was learnt, from its JSON form."""
+    values: list[float] = []
+    for parameter in PARAMETERS:
+        entry = document[parameter.name]
+        if parameter.word is None:
+            base = float(np.log(entry["*"] if parameter.name in TABLES else entry))
+            values.append(base)
+        else:
+            word = VOCABULARIES[TABLES[parameter.name]][parameter.word]
+            values.append(float(np.log(entry[word])) - base)
+    return Learnt(Coefficients.from_json(document), np.array(values))
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Predictions of rows, in their order."""
@@ -109,9 +134,6 @@ class Prediction:
 
 def predict(rows: Sequence[Row], c: Coefficients) -> Prediction:
     """Step time of rows, choices made by the prediction itself."""
-    from irongrid.cost.residual import features_of
-    from irongrid.cost.step import formula_time
-
     inputs = inputs_of([row.values for row in resolve(rows, c)])
     time = step_time(*inputs, c)
     novelty = c.residual.at(features_of(*inputs, formula_time(*inputs, c)[1]))[1]

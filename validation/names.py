@@ -134,15 +134,15 @@ def device_of(name: str, memory_gb: float | None) -> Device:
     """
     mixed = [part for part in _SLOWEST_FIRST if part.lower()[:8] in name.lower()]
     if "+" in name and mixed:
-        name, told = mixed[0], (f"the slowest device of {name}",)
-        return Device(accelerator(name), usual_node(catalog_name(name)), told)
-    for candidate, told in _device_spellings(name):
+        told = f"the slowest device of {name}"
+        return Device(accelerator(mixed[0]), usual_node(catalog_name(mixed[0])), (told,))
+    for candidate, notes in _device_spellings(name):
         for memory in (memory_gb, None):
             try:
                 found = catalog_name(candidate, memory)
             except IrongridError:
                 continue
-            return Device(accelerator(candidate, memory), usual_node(found), told)
+            return Device(accelerator(candidate, memory), usual_node(found), notes)
     return Device(
         accelerator("A100-80GB"), usual_node("A100-80GB"), (f"{name} is unknown: as A100",)
     )
@@ -176,6 +176,9 @@ def precision_of(text: str, device: Accelerator) -> tuple[str, tuple[str, ...]]:
     word = next((word for pattern, word in _PRECISIONS if re.search(pattern, text.lower())), "")
     told: tuple[str, ...] = () if word else ("precision: bf16",)
     word = word or "bf16"
+    if "rowwise" in text:
+        # In the rows that have both, scaling by rows gains nothing over bf16.
+        return "bf16", ("fp8 by rows at the rate of bf16",)
     if "alt granularity" in text and device.generation == "blackwell":
         word = "mxfp8"
     if word in device.flops_per_s:

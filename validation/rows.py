@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
 from irongrid.domain.training import Training
+from irongrid.errors import IrongridError
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
@@ -98,8 +100,21 @@ class Row:
 
 def read_rows(path: Path) -> list[Row]:
     """All rows of a CSV with the columns of `measured.csv`; missing columns are empty fields."""
-    with path.open(newline="") as file:
-        return [row_of(_stripped(fields)) for fields in csv.DictReader(file)]
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_row_or_refusal(_stripped(fields)) for fields in csv.DictReader(file)]
+
+
+def _row_or_refusal(fields: Mapping[str, str]) -> Row:
+    """The row; one that makes no sense becomes a row that cannot be expressed."""
+    try:
+        return row_of(fields)
+    except (ArithmeticError, ValueError, IrongridError) as error:
+        known = {name: fields.get(name, "") for name in ("row_id", "source", "model", "gpu")}
+        plain_row = row_of({"model": "llama2-7b", "gpu": "A100-80GB", **_EXAMPLE})
+        return replace(plain_row, **known, quality="C", not_expressible=str(error) or repr(error))
+
+
+_EXAMPLE = {"gpus": "8", "tp": "1", "pp": "1", "gbs": "8", "mbs": "1", "seq": "2048"}
 
 
 def _stripped(fields: Mapping[str | None, str | None]) -> dict[str, str]:
@@ -146,7 +161,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
     work = {name: float(getattr(work_of(shape, training), name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
-    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * layout["dp_shard"])
+    ranks = layout["dp_replicate"] * layout["dp_shard"]
+    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * ranks)
     return Row(
         row_id=fields.get("row_id", ""),
         source=fields.get("source", ""),
@@ -216,13 +232,13 @@ def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -
     numbers = {k: _positive(fields, k) for k in ("layers", "hidden", "heads", "kv_heads", "vocab")}
     if base.latent is not None:
         numbers["heads"] = numbers["kv_heads"] = None
-    changes = {key: int(value) for key, value in numbers.items() if value}
+    changes: dict[str, Any] = {key: int(value) for key, value in numbers.items() if value}
     head = base.head_dim
     if "heads" in changes and not head and changes.get("hidden", base.hidden) % changes["heads"]:
         head = max(changes.get("hidden", base.hidden) // changes["heads"], 1)
     if "heads" in changes and "kv_heads" not in changes and base.kv_heads == base.heads:
         changes["kv_heads"] = changes["heads"]
-    shape = replace(base, **changes, head_dim=head)
+    shape = replace(base, head_dim=head, **changes)
     ffn = _positive(fields, "ffn")
     count, top_k = _positive(fields, "experts"), _positive(fields, "topk")
     if shape.experts is None and count and count > 1:
@@ -288,9 +304,8 @@ def _layout(
     if given["dp"] and given["dp"] != dp:
         assumed.append(f"dp={dp} from gpus")
     values = {
-        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "dp_replicate": 1.0,
-        "dp_shard": float(dp), "offload": 0.0, "offload_tier": 0.0, "context": 0.0,
-        "compression": 0.0, "recompute_share": 1.0,
+        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "offload": 0.0,
+        "offload_tier": 0.0, "context": 0.0, "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
     values |= _recompute(fields, device, assumed)
@@ -307,8 +322,14 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
         word = "1"
     sp = _number(fields, "sp")
     split = float(modern) if sp is None else sp
-    replicas = 1.0
-    return {"zero": float(ZERO.index(word)), "sequence_parallel": split, "dp_replicate": replicas}
+    shards = {"dp_replicate": 1.0, "dp_shard": dp} if word != "none" else {}
+    return {
+        "zero": float(ZERO.index(word)),
+        "sequence_parallel": split,
+        "dp_replicate": dp,
+        "dp_shard": 1.0,
+        **shards,
+    }
 
 
 def _mixed_tp(fields: Mapping[str, str]) -> float:
