@@ -80,7 +80,7 @@ class CommunicationMatrix:
         amounts = np.concatenate(columns[2])
         key = senders * self.plan.world_size + receivers
         unique, where = np.unique(key, return_inverse=True)
-        total = np.bincount(where, weights=amounts)
+        total = np.bincount(where, weights=amounts).astype(np.float64)
         return unique // self.plan.world_size, unique % self.plan.world_size, total
 
     def _pairs_of(
