@@ -12,8 +12,8 @@ import numpy as np
 from irongrid.planner.answer import Effort
 from irongrid.planner.bounds import Bounds
 from irongrid.planner.knobs import Knobs
-from irongrid.planner.pricing import Floats, Pricer
-from irongrid.planner.table import Array, Table, join, rows, take
+from irongrid.planner.pricing import Pricer
+from irongrid.planner.table import Array, Floats, Table, join, rows, take
 
 # Families of each size that are opened at first, and how the number grows from round to round.
 _FIRST, _GROWTH = 8, 4
