@@ -61,6 +61,45 @@ def fds(pid: int) -> list[str]:
     return os.listdir(f"/proc/{pid}/fd")
 
 
+# A torch that takes itself for a build with CUDA. Each question to a driver is written down with
+# its stack, and the answer is that there is none.
+WITH_CUDA = """
+import ctypes, os, traceback
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+import torch
+def asked(what):
+    with open({path!r}, "a") as file:
+        file.write(what + "\\n" + "".join(traceback.format_stack(limit=12)))
+def count():
+    asked("CUDA")
+    return 0
+class Library(ctypes.CDLL):
+    def __init__(self, name, *more, **options):
+        if "nvidia" in str(name) or "libcuda" in str(name):
+            asked(name)
+        super().__init__(name, *more, **options)
+ctypes.CDLL = Library
+torch._C._cuda_getDeviceCount = count
+torch._C._cuda_getCurrentRawStream = None
+torch._C._accelerator_getAccelerator = lambda: torch.device("cuda")
+torch.cuda._lazy_init = lambda: asked("CUDA")
+"""
+
+
+def test_the_warm_up_asks_no_driver_for_gpus_and_ranks_do(tmp_path: Path, job: Job) -> None:
+    path = tmp_path / "asked"
+    path.touch()
+    code = WITH_CUDA.format(path=str(path)) + "from irongrid.train import zygote\nzygote.main()"
+    nest = Nest(tmp_path / "log", ("-c", code))
+    asked_by_the_zygote = path.read_text()
+    assert nest.run(job, 2) == [0, 0]
+    nest.close()
+
+    assert asked_by_the_zygote == ""
+    assert "CUDA" in path.read_text()
+    assert "start afresh" not in nest.output()
+
+
 @pytest.mark.parametrize("how", ["killed", pytest.param("socket closed", marks=pytest.mark.slow)])
 def test_ranks_and_store_end_with_the_zygote(own_nest: Nest, job: Job, how: str) -> None:
     pids = own_nest.start(job.with_(steps=100_000), 2)
