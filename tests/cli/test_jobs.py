@@ -16,7 +16,7 @@ from tests.cli.conftest import Irongrid, Said, command_line
 from irongrid.client.api import Client
 from irongrid.domain.job import JobState
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 def wait_for_end(client: Client, job: str) -> str:
@@ -173,7 +173,7 @@ def test_wrong_input_is_named(argv: list[str], said: str, irongrid: Irongrid) ->
 @pytest.fixture
 def full_cluster(irongrid: Irongrid, client: Client) -> Iterator[str]:
     """A job that holds every device until the test is over."""
-    job = submitted(irongrid("submit", "--count", "4", "--json", "--", "sleep", "60"))
+    job = submitted(irongrid("submit", "--count", "4", "--json", "--", "sleep", "600"))
     wait_for_state(client, job, JobState.RUNNING)
     yield job
     irongrid("cancel", job)
@@ -207,7 +207,7 @@ def test_a_job_that_can_never_fit_is_refused_at_once(irongrid: Irongrid) -> None
 
 def test_ps_lists_active_jobs_in_80_columns(irongrid: Irongrid, client: Client) -> None:
     job = submitted(
-        irongrid("submit", "--name", "a" * 40, "--count", "2", "--json", "--", "sleep", "60")
+        irongrid("submit", "--name", "a" * 40, "--count", "2", "--json", "--", "sleep", "600")
     )
     wait_for_state(client, job, JobState.RUNNING)
 
@@ -295,14 +295,14 @@ def interrupted(home: Path, *argv: str, until: str) -> tuple[int, str]:
     assert watching.stdout is not None
     assert any(until in line for line in iter(watching.stdout.readline, ""))
     watching.send_signal(signal.SIGINT)
-    rest, _ = watching.communicate(timeout=10)
+    rest, _ = watching.communicate(timeout=DEADLINE_S)
     return watching.returncode, rest
 
 
 def test_an_interrupt_leaves_the_log_and_never_the_job(
     irongrid: Irongrid, client: Client, server_home: Path
 ) -> None:
-    job = submitted(irongrid("submit", "--json", "--", "sh", "-c", "echo up; sleep 60"))
+    job = submitted(irongrid("submit", "--json", "--", "sh", "-c", "echo up; sleep 600"))
 
     exit_code, said = interrupted(server_home, "logs", job, "-f", until="up")
 
@@ -313,7 +313,7 @@ def test_an_interrupt_leaves_the_log_and_never_the_job(
 
 
 def test_an_interrupt_ends_the_waiting_and_never_the_job(client: Client, server_home: Path) -> None:
-    argv = ["submit", "--wait", "--name", "waited-for", "--", "sleep", "60"]
+    argv = ["submit", "--wait", "--name", "waited-for", "--", "sleep", "600"]
 
     exit_code, said = interrupted(server_home, *argv, until="running")
 
