@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +61,11 @@ def command_line(
         env={**os.environ, "IRONGRID_HOME": str(home), "COLUMNS": "80", **env},
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def heed_ctrl_c() -> None:
+    """As from a terminal. What a shell starts in the background ignores it, and all below that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import heed_ctrl_c
 
 from irongrid.cli.demo import JOB, KILL_AT_STEP, SAVE_EVERY, STEPS
 from irongrid.spec import parse_job_document
@@ -43,6 +44,7 @@ def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=heed_ctrl_c,
     )
     yield process
     if process.poll() is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Irongrid, Said, command_line
+from tests.cli.conftest import Irongrid, Said, command_line, heed_ctrl_c
 
 from irongrid.client.api import Client
 from irongrid.domain.job import JobState
@@ -181,8 +181,10 @@ def full_cluster(irongrid: Irongrid, client: Client) -> Iterator[str]:
 
 
 def test_a_job_that_waits_says_why_and_what_would_start_it(
-    full_cluster: str, irongrid: Irongrid
+    full_cluster: str, irongrid: Irongrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a busy machine the policy may look later than a person would like to wait for it.
+    monkeypatch.setattr("irongrid.cli.submit.FIRST_ROUND_S", DEADLINE_S)
     said = irongrid("submit", "--count", "2", "--", "true")
     job = said.out.split()[0]
     why = irongrid("why", job)
@@ -291,6 +293,7 @@ def interrupted(home: Path, *argv: str, until: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "IRONGRID_HOME": str(home)},
+        preexec_fn=heed_ctrl_c,
     )
     assert watching.stdout is not None
     assert any(until in line for line in iter(watching.stdout.readline, ""))
@@ -360,12 +363,11 @@ def test_last_is_the_newest_job(irongrid: Irongrid) -> None:
 def test_completion_offers_job_ids(irongrid: Irongrid, server_home: Path) -> None:
     job = submitted(irongrid("submit", "--json", "--", "true"))
 
-    said = command_line(
-        server_home,
-        [],
-        _IRONGRID_COMPLETE="complete_bash",
-        COMP_WORDS="irongrid show j",
-        COMP_CWORD="2",
-    )
+    def offered() -> list[str]:
+        words = {"COMP_WORDS": "irongrid show j", "COMP_CWORD": "2"}
+        return command_line(
+            server_home, [], _IRONGRID_COMPLETE="complete_bash", **words
+        ).out.split()
 
-    assert job in said.out.split()
+    # It would rather offer nothing than let a person wait, so a busy server may miss a turn.
+    assert any(job in offered() for _ in range(5))
