@@ -137,7 +137,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
         precision=precision,
         lora_rank=16 if "lora" in fields.get("notes", "").lower() else 0,
     )
-    work = {name: float(getattr(work_of(shape, training), name)) for name in _WORK}
+    described = work_of(shape, training)
+    work = {name: float(getattr(described, name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
     gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * layout["dp_shard"])
