@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
 from irongrid.domain.training import Training
+from irongrid.errors import IrongridError
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
@@ -86,6 +88,11 @@ class Row:
         return self.values["lora_rank"] > 0
 
     @property
+    def has_layout(self) -> bool:
+        """Whether the row says how the run was split."""
+        return not any(told.startswith(("tp=", "pp=", "gbs=")) for told in self.assumed)
+
+    @property
     def counts(self) -> bool:
         """Whether the row enters fits and errors of step time."""
         return self.step_time_s is not None and self.quality in ("A", "B") and not self.is_lora
@@ -93,8 +100,21 @@ class Row:
 
 def read_rows(path: Path) -> list[Row]:
     """All rows of a CSV with the columns of `measured.csv`; missing columns are empty fields."""
-    with path.open(newline="") as file:
-        return [row_of(_stripped(fields)) for fields in csv.DictReader(file)]
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_row_or_refusal(_stripped(fields)) for fields in csv.DictReader(file)]
+
+
+def _row_or_refusal(fields: Mapping[str, str]) -> Row:
+    """The row; one that makes no sense becomes a row that cannot be expressed."""
+    try:
+        return row_of(fields)
+    except (ArithmeticError, ValueError, IrongridError) as error:
+        known = {name: fields.get(name, "") for name in ("row_id", "source", "model", "gpu")}
+        plain_row = row_of({"model": "llama2-7b", "gpu": "A100-80GB", **_EXAMPLE})
+        return replace(plain_row, **known, quality="C", not_expressible=str(error) or repr(error))
+
+
+_EXAMPLE = {"gpus": "8", "tp": "1", "pp": "1", "gbs": "8", "mbs": "1", "seq": "2048"}
 
 
 def _stripped(fields: Mapping[str | None, str | None]) -> dict[str, str]:
@@ -129,6 +149,7 @@ def row_of(fields: Mapping[str, str]) -> Row:
         fields.get("source_loc", ""),
         device.accelerator.generation,
         fields.get("zero", ""),
+        fields.get("notes", ""),
     )
     batch = layout["dp_replicate"] * layout["dp_shard"] * layout["micro_batch"]
     training = Training(
@@ -141,7 +162,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
     work = {name: float(getattr(described, name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
-    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * layout["dp_shard"])
+    ranks = layout["dp_replicate"] * layout["dp_shard"]
+    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * ranks)
     return Row(
         row_id=fields.get("row_id", ""),
         source=fields.get("source", ""),
@@ -211,13 +233,13 @@ def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -
     numbers = {k: _positive(fields, k) for k in ("layers", "hidden", "heads", "kv_heads", "vocab")}
     if base.latent is not None:
         numbers["heads"] = numbers["kv_heads"] = None
-    changes = {key: int(value) for key, value in numbers.items() if value}
+    changes: dict[str, Any] = {key: int(value) for key, value in numbers.items() if value}
     head = base.head_dim
     if "heads" in changes and not head and changes.get("hidden", base.hidden) % changes["heads"]:
         head = max(changes.get("hidden", base.hidden) // changes["heads"], 1)
     if "heads" in changes and "kv_heads" not in changes and base.kv_heads == base.heads:
         changes["kv_heads"] = changes["heads"]
-    shape = replace(base, **changes, head_dim=head)
+    shape = replace(base, head_dim=head, **changes)
     ffn = _positive(fields, "ffn")
     count, top_k = _positive(fields, "experts"), _positive(fields, "topk")
     if shape.experts is None and count and count > 1:
@@ -283,9 +305,8 @@ def _layout(
     if given["dp"] and given["dp"] != dp:
         assumed.append(f"dp={dp} from gpus")
     values = {
-        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "dp_replicate": 1.0,
-        "dp_shard": float(dp), "offload": 0.0, "offload_tier": 0.0, "context": 0.0,
-        "compression": 0.0, "recompute_share": 1.0,
+        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "offload": 0.0,
+        "offload_tier": 0.0, "context": 0.0, "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
     values |= _recompute(fields, device, assumed)
@@ -302,8 +323,14 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
         word = "1"
     sp = _number(fields, "sp")
     split = float(modern) if sp is None else sp
-    replicas = 1.0
-    return {"zero": float(ZERO.index(word)), "sequence_parallel": split, "dp_replicate": replicas}
+    shards = {"dp_replicate": 1.0, "dp_shard": dp} if word != "none" else {}
+    return {
+        "zero": float(ZERO.index(word)),
+        "sequence_parallel": split,
+        "dp_replicate": dp,
+        "dp_shard": 1.0,
+        **shards,
+    }
 
 
 def _mixed_tp(fields: Mapping[str, str]) -> float:

@@ -1,7 +1,9 @@
 """The catalog of devices: sourced figures, and names as makers, drivers and papers write them."""
 
+import json
 import re
 from importlib.metadata import EntryPoint
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from irongrid.domain.plan import PRECISIONS
 from irongrid.errors import Refused
 from irongrid.spec import devices
 from irongrid.spec.catalog import accelerator, accelerator_names, sources_of, usual_node
+from irongrid.spec.links import link_classes
 
 WANTED = (
     "V100", "T4", "A10", "A40", "L4", "L40S", "A100-40GB", "A100-80GB", "H100 SXM", "H100 PCIe",
@@ -109,7 +112,7 @@ def test_what_its_maker_does_not_publish_is_called_uncertain(name: str) -> None:
 def test_the_usual_node_of_a_rack_scale_device_has_a_larger_island() -> None:
     assert (usual_node("GB200").devices, usual_node("GB200").island) == (4, 72)
     assert (usual_node("H100-80GB").devices, usual_node("H100-80GB").island) == (8, 8)
-    assert usual_node("H100-80GB").nic_bytes_per_s == 50e9
+    assert (usual_node("H100-80GB").nics, usual_node("H100-80GB").link) == (8, "infiniband-ndr-400")
 
 
 MINE = Accelerator(
@@ -151,3 +154,15 @@ def test_a_plug_in_that_brings_something_else_is_refused(plug_in: Any) -> None:
 
     with pytest.raises(Refused, match="mine:devices"):
         accelerator("H100")
+
+
+def test_the_nics_of_every_usual_node_are_of_a_class_with_a_rate() -> None:
+    for name in accelerator_names():
+        assert link_classes()[usual_node(name).link].bytes_per_s
+
+
+def test_every_class_of_links_has_a_source_with_a_date() -> None:
+    data = json.loads(files("irongrid").joinpath("catalog/links.json").read_text("utf-8"))
+
+    for entry in data["links"].values():
+        assert re.fullmatch(r"20[12][0-9]-[01][0-9]", data["sources"][entry["source"]]["date"])
