@@ -54,7 +54,7 @@ class Parameter:
     copies: tuple[str, ...] = ()
 
 
-_TITAN = ("torchtitan-async",)
+_TITAN = ("torchtitan-async", "torchtitan-eager")
 PARAMETERS = (
     # Gathered inputs of both layers, the output before it is scattered, and their gradients.
     Parameter("shared", "gathered_inputs", 4.0, 0.4),
@@ -66,8 +66,8 @@ PARAMETERS = (
     Parameter("shared", "fragmentation", 0.03, 0.5),
     # 2 bytes in half precision, 4 in full for the loss, 4 for its gradient, 2 for the former's.
     Parameter("*", "logit_bytes", 12.0, 0.25),
-    Parameter("megatron-2021", "kept_share", 1.0, 0.1),
-    Parameter("megatron-2021", "fixed_bytes", 1.5e9, 0.5),
+    Parameter("megatron-2021", "kept_share", 1.0, 0.1, copies=("megatron-2022",)),
+    Parameter("megatron-2021", "fixed_bytes", 1.5e9, 0.5, copies=("megatron-2022",)),
     Parameter("megatron-deepspeed", "kept_share", 1.0, 0.1, copies=("zero3-2021",)),
     # Two communication buckets of 500 million elements each, DeepSpeed's default, and a context.
     Parameter("megatron-deepspeed", "fixed_bytes", 4e9, 0.5, copies=("zero3-2021",)),

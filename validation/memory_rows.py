@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from irongrid.cost.behaviours import BEHAVIOURS
 from irongrid.cost.columns import Layout, Machine, Work
 from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.plan import PRECISIONS, RECOMPUTE, SCHEDULES, ZERO
@@ -21,13 +22,8 @@ from irongrid.domain.plan import PRECISIONS, RECOMPUTE, SCHEDULES, ZERO
 GIB = 2.0**30
 DATA = Path(os.environ.get("IRONGRID_DATA", Path(__file__).parents[2] / "shared" / "data"))
 MEASURED = DATA / "planner" / "measured.csv"
-BEHAVIOURS = (
-    "generic", "megatron", "megatron-2021", "megatron-deepspeed", "zero3-2021", "llm-foundry",
-    "torchtitan", "torchtitan-async", "megatron-bridge", "megatron-bridge-2604",
-    "megatron-bridge-2511", "nemo", "deepspeed", "fsdp2", "maxtext", "irongrid",
-)  # fmt: skip
 SOFTWARE = {
-    "Megatron-LM(zero-bubble)": "megatron-2021",
+    "Megatron-LM(zero-bubble)": "megatron-2022",
     "Megatron-DeepSpeed(Sailor)": "megatron-deepspeed",
     "torchtitan": "torchtitan",
 }
