@@ -10,11 +10,12 @@ from irongrid.spec.devices import UsualNode, accelerator, catalog_name, usual_no
 from irongrid.spec.models import model as catalog_model
 
 # Models of the rows that the catalog does not have. State-space blocks are written as attention of
-# the same weights that sees 256 tokens. Sources: NVIDIA Nemotron 3 Nano and Nemotron-H reports
-# (arXiv:2512.20848, arXiv:2504.03624) and Nemotron-4's (arXiv:2402.16819, arXiv:2406.11704).
+# the same weights that sees 2,560 tokens, which is what their scans cost in the rows of Nano.
+# Sources: NVIDIA Nemotron 3 Nano and Nemotron-H reports (arXiv:2512.20848, arXiv:2504.03624) and
+# Nemotron-4's (arXiv:2402.16819, arXiv:2406.11704).
 _HYBRID_NANO = ModelShape(
     layers=26, hidden=2688, heads=54, kv_heads=2, head_dim=128, ffn=1856, vocab=131072, tied=False,
-    gated=False, window=256, windowed_layers=20,
+    gated=False, window=25600, windowed_layers=20,
     experts=Experts(count=128, top_k=6, ffn=1856, shared_ffn=3712, dense_layers=3),
 )  # fmt: skip
 _SHAPES: dict[str, ModelShape] = {
@@ -22,20 +23,20 @@ _SHAPES: dict[str, ModelShape] = {
     "nemotron35lightning": _HYBRID_NANO,
     "nemotron3super": ModelShape(
         layers=44, hidden=4096, heads=72, kv_heads=2, head_dim=128, ffn=5376, vocab=131072,
-        tied=False, gated=False, window=256, windowed_layers=36,
+        tied=False, gated=False, window=2560, windowed_layers=36,
         experts=Experts(count=512, top_k=22, ffn=1344, shared_ffn=5376, dense_layers=4),
     ),
     "nemotronh56b": ModelShape(
         layers=64, hidden=8192, heads=128, kv_heads=8, head_dim=128, ffn=32768, vocab=131072,
-        tied=False, gated=False, window=256, windowed_layers=54,
+        tied=False, gated=False, window=2560, windowed_layers=54,
     ),
     "nemotronh47b": ModelShape(
         layers=54, hidden=8192, heads=128, kv_heads=8, head_dim=128, ffn=30720, vocab=131072,
-        tied=False, gated=False, window=256, windowed_layers=49,
+        tied=False, gated=False, window=2560, windowed_layers=49,
     ),
     "nemotronh8b": ModelShape(
         layers=26, hidden=4096, heads=64, kv_heads=8, head_dim=128, ffn=21504, vocab=131072,
-        tied=False, gated=False, window=256, windowed_layers=22,
+        tied=False, gated=False, window=2560, windowed_layers=22,
     ),
     "nemotron415b": ModelShape(
         layers=32, hidden=6144, heads=48, kv_heads=8, ffn=24576, vocab=256000, tied=False,
@@ -133,15 +134,15 @@ def device_of(name: str, memory_gb: float | None) -> Device:
     """
     mixed = [part for part in _SLOWEST_FIRST if part.lower()[:8] in name.lower()]
     if "+" in name and mixed:
-        name, told = mixed[0], (f"the slowest device of {name}",)
-        return Device(accelerator(name), usual_node(catalog_name(name)), told)
-    for candidate, told in _device_spellings(name):
+        told = f"the slowest device of {name}"
+        return Device(accelerator(mixed[0]), usual_node(catalog_name(mixed[0])), (told,))
+    for candidate, notes in _device_spellings(name):
         for memory in (memory_gb, None):
             try:
                 found = catalog_name(candidate, memory)
             except IrongridError:
                 continue
-            return Device(accelerator(candidate, memory), usual_node(found), told)
+            return Device(accelerator(candidate, memory), usual_node(found), notes)
     return Device(
         accelerator("A100-80GB"), usual_node("A100-80GB"), (f"{name} is unknown: as A100",)
     )
@@ -175,6 +176,9 @@ def precision_of(text: str, device: Accelerator) -> tuple[str, tuple[str, ...]]:
     word = next((word for pattern, word in _PRECISIONS if re.search(pattern, text.lower())), "")
     told: tuple[str, ...] = () if word else ("precision: bf16",)
     word = word or "bf16"
+    if "rowwise" in text:
+        # In the rows that have both, scaling by rows gains nothing over bf16.
+        return "bf16", ("fp8 by rows at the rate of bf16",)
     if "alt granularity" in text and device.generation == "blackwell":
         word = "mxfp8"
     if word in device.flops_per_s:
@@ -184,12 +188,15 @@ def precision_of(text: str, device: Accelerator) -> tuple[str, tuple[str, ...]]:
     return stand_in, (*told, f"{word} at the rate of {stand_in}")
 
 
-def behaviour_of(framework: str, overlap: str, place: str, generation: str, zero: str) -> str:
+def behaviour_of(
+    framework: str, overlap: str, place: str, generation: str, zero: str, notes: str
+) -> str:
     """The behaviour of the software that a row names, by its era where that matters."""
     text = framework.lower()
     old = generation in ("volta", "ampere", "turing")
     if "torchtitan" in text:
-        return "torchtitan-async" if "async" in overlap.lower() else "torchtitan"
+        eager = "torchtitan-eager" if "no compile" in notes else "torchtitan"
+        return "torchtitan-async" if "async" in overlap.lower() else eager
     if "foundry" in text or "composer" in text:
         return "llm-foundry"
     if "bridge" in text:

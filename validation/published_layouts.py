@@ -8,7 +8,7 @@ Prints the table of docs/concepts/published-layouts.md.
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,6 @@ class Published:
     step_time_s: float | None = None
     said: str = ""
     runtime: str = "megatron"
-    freed: Mapping[str, Pin] = field(default_factory=dict)
 
 
 LAYOUTS = (
@@ -113,9 +112,10 @@ class Compared:
 def compared(published: Published) -> Compared:
     """Plan the task twice: with the layout pinned, and free."""
     fleet = FLEETS / f"{published.fleet}.yaml"
-    asked = {**published.asked, "runtime": published.runtime, "keep": 1}
-    pinned = plan(published.model, fleet, **asked, **published.pins).plans
-    free = plan(published.model, fleet, **asked, **published.freed)
+    asked: dict[str, Any] = {**published.asked, "runtime": published.runtime, "keep": 1}
+    pins: dict[str, Any] = dict(published.pins)
+    pinned = plan(published.model, fleet, **asked, **pins).plans
+    free = plan(published.model, fleet, **asked)
     return Compared(published, pinned[0] if pinned else None, free.best)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,14 @@ from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
 from irongrid.domain.training import Training
+from irongrid.errors import IrongridError
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
 _LAYOUT = tuple(field.name for field in fields(Layout))
 # A share of memory that a plan of ours may fill before it counts as not feasible.
 _FULL = 0.96
+_SMALL_CARD_BYTES = 32e9
 
 
 def data_folder() -> Path:
@@ -85,6 +88,11 @@ class Row:
         return self.values["lora_rank"] > 0
 
     @property
+    def has_layout(self) -> bool:
+        """Whether the row says how the run was split."""
+        return not any(told.startswith(("tp=", "pp=", "gbs=")) for told in self.assumed)
+
+    @property
     def counts(self) -> bool:
         """Whether the row enters fits and errors of step time."""
         return self.step_time_s is not None and self.quality in ("A", "B") and not self.is_lora
@@ -92,8 +100,21 @@ class Row:
 
 def read_rows(path: Path) -> list[Row]:
     """All rows of a CSV with the columns of `measured.csv`; missing columns are empty fields."""
-    with path.open(newline="") as file:
-        return [row_of(_stripped(fields)) for fields in csv.DictReader(file)]
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_row_or_refusal(_stripped(fields)) for fields in csv.DictReader(file)]
+
+
+def _row_or_refusal(fields: Mapping[str, str]) -> Row:
+    """The row; one that makes no sense becomes a row that cannot be expressed."""
+    try:
+        return row_of(fields)
+    except (ArithmeticError, ValueError, IrongridError) as error:
+        known = {name: fields.get(name, "") for name in ("row_id", "source", "model", "gpu")}
+        plain_row = row_of({"model": "llama2-7b", "gpu": "A100-80GB", **_EXAMPLE})
+        return replace(plain_row, **known, quality="C", not_expressible=str(error) or repr(error))
+
+
+_EXAMPLE = {"gpus": "8", "tp": "1", "pp": "1", "gbs": "8", "mbs": "1", "seq": "2048"}
 
 
 def _stripped(fields: Mapping[str | None, str | None]) -> dict[str, str]:
@@ -128,6 +149,7 @@ def row_of(fields: Mapping[str, str]) -> Row:
         fields.get("source_loc", ""),
         device.accelerator.generation,
         fields.get("zero", ""),
+        fields.get("notes", ""),
     )
     batch = layout["dp_replicate"] * layout["dp_shard"] * layout["micro_batch"]
     training = Training(
@@ -139,7 +161,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
     work = {name: float(getattr(work_of(shape, training), name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
-    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * layout["dp_shard"])
+    ranks = layout["dp_replicate"] * layout["dp_shard"]
+    gpus = round(layout["tp"] * layout["pp"] * layout["cp"] * ranks)
     return Row(
         row_id=fields.get("row_id", ""),
         source=fields.get("source", ""),
@@ -209,13 +232,13 @@ def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -
     numbers = {k: _positive(fields, k) for k in ("layers", "hidden", "heads", "kv_heads", "vocab")}
     if base.latent is not None:
         numbers["heads"] = numbers["kv_heads"] = None
-    changes = {key: int(value) for key, value in numbers.items() if value}
+    changes: dict[str, Any] = {key: int(value) for key, value in numbers.items() if value}
     head = base.head_dim
     if "heads" in changes and not head and changes.get("hidden", base.hidden) % changes["heads"]:
         head = max(changes.get("hidden", base.hidden) // changes["heads"], 1)
     if "heads" in changes and "kv_heads" not in changes and base.kv_heads == base.heads:
         changes["kv_heads"] = changes["heads"]
-    shape = replace(base, **changes, head_dim=head)
+    shape = replace(base, head_dim=head, **changes)
     ffn = _positive(fields, "ffn")
     count, top_k = _positive(fields, "experts"), _positive(fields, "topk")
     if shape.experts is None and count and count > 1:
@@ -273,7 +296,7 @@ def _layout(
     fields: Mapping[str, str], shape: ModelShape, device: Device, assumed: list[str]
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     given = {k: _positive(fields, k) for k in ("tp", "pp", "cp", "ep", "dp", "gpus")}
-    tp = given["tp"] or _assume(assumed, "tp", 1)
+    tp = given["tp"] or _assume(assumed, "tp", _mixed_tp(fields))
     pp = given["pp"] or _assume(assumed, "pp", 1)
     cp = given["cp"] or 1.0
     gpus = given["gpus"] or tp * pp * cp * (given["dp"] or _assume(assumed, "dp", 1))
@@ -281,12 +304,11 @@ def _layout(
     if given["dp"] and given["dp"] != dp:
         assumed.append(f"dp={dp} from gpus")
     values = {
-        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "dp_replicate": 1.0,
-        "dp_shard": float(dp), "offload": 0.0, "offload_tier": 0.0, "context": 0.0,
-        "compression": 0.0, "recompute_share": 1.0,
+        "tp": tp, "pp": pp, "cp": cp, "ep": given["ep"] or 1.0, "offload": 0.0,
+        "offload_tier": 0.0, "context": 0.0, "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
-    values |= _recompute(fields, assumed)
+    values |= _recompute(fields, device, assumed)
     choices = _batches(fields, shape, dp, pp, values, assumed)
     return values, choices
 
@@ -295,22 +317,43 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     text = fields.get("zero", "").lower()
     word = "fsdp" if "fsdp" in text else _ZERO.get(text, "none")
     modern = device.accelerator.generation in ("hopper", "blackwell")
-    if not text and modern:
+    # Megatron's recipes shard the optimizer; DeepSpeed shards nothing unless told to.
+    if not text and modern and "deepspeed" not in fields.get("framework", "").lower():
         word = "1"
     sp = _number(fields, "sp")
     split = float(modern) if sp is None else sp
-    replicas = 1.0
-    return {"zero": float(ZERO.index(word)), "sequence_parallel": split, "dp_replicate": replicas}
+    shards = {"dp_replicate": 1.0, "dp_shard": dp} if word != "none" else {}
+    return {
+        "zero": float(ZERO.index(word)),
+        "sequence_parallel": split,
+        "dp_replicate": dp,
+        "dp_shard": 1.0,
+        **shards,
+    }
 
 
-def _recompute(fields: Mapping[str, str], assumed: list[str]) -> dict[str, float]:
+def _mixed_tp(fields: Mapping[str, str]) -> float:
+    """Tensor ranks of the fullest device where types are mixed: the largest split least.
+
+    Cards of one size split alike, to the degree that the row names; of several sizes, the largest
+    need not split at all.
+    """
+    most = re.search(r"TP degrees up to (\d+)", fields.get("notes", ""))
+    small = "2080" in fields.get("gpu", "")
+    return float(most[1]) if most and not small else 1.0
+
+
+def _recompute(
+    fields: Mapping[str, str], device: Device, assumed: list[str]
+) -> dict[str, float]:
     text = fields.get("recompute", "").lower()
     word = next((word for word in ("selective", "full", "none") if text.startswith(word)), None)
     if text in ("yes", "true", "1"):
         word = "full"
     if word is None:
-        word = "none"
-        assumed.append("recompute=none")
+        # Cards this small train no model of a row without.
+        word = "full" if device.accelerator.memory_bytes < _SMALL_CARD_BYTES else "none"
+        assumed.append(f"recompute={word}")
     return {"recompute": float(RECOMPUTE.index(word))}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irongrid.cost.behaviours import BEHAVIOURS
+from irongrid.cost.devices import DEVICES
 from irongrid.cost.memory_coefficients import MemoryCoefficients
 from irongrid.cost.residual import NOTHING_LEARNT, Residual
 from irongrid.cost.spread import UNCALIBRATED, Spread
@@ -25,6 +26,7 @@ VOCABULARIES: Mapping[str, tuple[str, ...]] = {
     "precision": PRECISIONS,
     "behaviour": BEHAVIOURS,
     "schedule": SCHEDULES,
+    "device": DEVICES,
 }
 
 Table = NDArray[np.float64]
@@ -35,6 +37,8 @@ TABLES: Mapping[str, str] = {
     "gemm_efficiency": "generation",
     "precision_efficiency": "precision",
     "behaviour_efficiency": "behaviour",
+    "device_efficiency": "device",
+    "flash_behaviour": "behaviour",
     "elementwise_behaviour": "behaviour",
     "flash_efficiency": "generation",
     "host_layer_s": "behaviour",
@@ -58,6 +62,7 @@ class Coefficients:
         gemm_efficiency: share of the dense peak that a large matrix product reaches.
         precision_efficiency: the same, relative to bf16, for a narrower type.
         behaviour_efficiency: of a framework's kernels relative to the others'.
+        device_efficiency: of a device's products relative to its generation's.
         power_exponent: how the rate follows the device's power limit, against its generation's.
         gemm_half_k, gemm_half_n: inner and outer width at which half of the rate is reached.
         gemm_kernel_s: fixed time of one matrix product on the device.
@@ -69,6 +74,7 @@ class Coefficients:
         elementwise_behaviour: how well a framework fuses them, relative to the others.
         cast_passes: further passes over a product's input where it is quantised.
         flash_efficiency: share of the bf16 peak that fused attention reaches.
+        flash_behaviour: of a framework's fused attention relative to the others'.
         score_efficiency, score_passes: of attention that writes its scores to memory.
         softmax_fallback: by how much scores cost more where Megatron's fused softmax cannot run.
         head_passes: reads and writes of the logits, forward and backward together.
@@ -101,6 +107,7 @@ class Coefficients:
     gemm_efficiency: Table
     precision_efficiency: Table
     behaviour_efficiency: Table
+    device_efficiency: Table
     power_exponent: float
     gemm_half_k: float
     gemm_half_n: float
@@ -114,6 +121,7 @@ class Coefficients:
     elementwise_behaviour: Table
     cast_passes: float
     flash_efficiency: Table
+    flash_behaviour: Table
     score_efficiency: float
     score_passes: float
     softmax_fallback: float

@@ -14,6 +14,7 @@ import numpy as np
 from irongrid.cost.behaviours import BEHAVIOURS, UNFUSED
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import Column, Layout, Machine, Work
+from irongrid.cost.devices import device_of
 from irongrid.cost.words import is_one_of, look_up
 from irongrid.domain.fleet import GENERATIONS
 from irongrid.domain.plan import PRECISIONS
@@ -67,6 +68,7 @@ def _rates(work: Work, machine: Machine, c: Coefficients) -> _Rates:
     efficiency = (
         look_up(c.gemm_efficiency, machine.generation)
         * look_up(c.behaviour_efficiency, work.runtime)
+        * look_up(c.device_efficiency, device_of(machine))
         * clocks
     )
     units = np.array([float(MULTIPROCESSORS.get(g, 1)) for g in GENERATIONS])
@@ -211,7 +213,12 @@ def _scores_s(
         (work.head_dim + np.asarray(work.latent_rotary) + work.latent_value) / 2,
         work.head_dim,
     )
-    flash_rate = machine.half_flops_per_s * look_up(c.flash_efficiency, machine.generation)
+    flash_rate = (
+        machine.half_flops_per_s
+        * look_up(c.flash_efficiency, machine.generation)
+        * look_up(c.flash_behaviour, work.runtime)
+        * look_up(c.device_efficiency, device_of(machine))
+    )
     flash = 4.0 * tokens * heads * width * seen / flash_rate
     bare = layout.micro_batch * heads
     odd = np.where(np.floor(bare) % 4 > 0, c.softmax_fallback, 1.0)

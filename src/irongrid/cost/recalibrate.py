@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from irongrid.cost.coefficients import TABLES, VOCABULARIES, Coefficients
 from irongrid.cost.columns import Layout, Machine, Work
+from irongrid.cost.devices import device_of
 from irongrid.cost.residual import Residual, features_of, likeness
 from irongrid.cost.step import formula_time
 
@@ -159,6 +160,7 @@ def _words_of(points: Points) -> dict[str, NDArray[np.int64]]:
         "precision": points.work.precision,
         "behaviour": points.work.runtime,
         "schedule": points.layout.schedule,
+        "device": device_of(points.machine),
     }
     size = points.step_time_s.size
     return {

@@ -1,4 +1,4 @@
-"""Figures of candidates by columns: time, memory, energy, money, carbon, and the score of a goal."""
+"""Figures of candidates by columns: time, memory, energy, money, carbon, and a goal's score."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import PeakMemory, StepTime
 from irongrid.cost.inputs import machine_of, work_of
 from irongrid.cost.memory import peak_memory
-from irongrid.cost.step import step_time
+from irongrid.cost.residual import features_of
+from irongrid.cost.step import formula_time, step_time
 from irongrid.domain.fleet import Pool, Site
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
@@ -32,6 +33,24 @@ class Bill:
     co2_g: Floats | None
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Step time by the formulas alone, before what measured rows have taught."""
+
+    total_s: Floats
+    parts_s: dict[str, Floats]
+
+    def shifted(self, log_shift: Floats | float) -> StepTime:
+        """The step time if the correction were this one, without a spread and flops."""
+        factor = np.exp(log_shift)
+        total = self.total_s * factor
+        parts = {name: part * factor for name, part in self.parts_s.items()}
+        nothing = np.zeros_like(total)
+        return StepTime(
+            p50_s=total, p90_s=total, parts_s=parts, model_flops=nothing, hardware_flops=nothing
+        )
+
+
 class Pricer:
     """Prices candidates of one model on one pool for one goal."""
 
@@ -48,6 +67,7 @@ class Pricer:
         self.pool, self.site, self.goal = pool, site, goal
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
+        self.residual = coefficients.residual
         self.tokens = training.global_batch * training.seq_len
         self._refuse_unknown_prices()
 
@@ -68,6 +88,15 @@ class Pricer:
     def time(self, table: Table) -> StepTime:
         """Step time of each candidate."""
         return step_time(self._work, self._machine, layout(table), self._coefficients)
+
+    def formula(self, table: Table) -> Formula:
+        """Step time of each candidate without the correction, which costs most of the work."""
+        parts, total = formula_time(self._work, self._machine, layout(table), self._coefficients)
+        return Formula(total, parts)
+
+    def features(self, table: Table, formula_s: Floats) -> Floats:
+        """Where each candidate lies among measured rows."""
+        return features_of(self._work, self._machine, layout(table), formula_s)
 
     def memory(self, table: Table) -> PeakMemory:
         """Peak memory of each candidate."""
@@ -101,11 +130,8 @@ class Pricer:
             total += weights["time"] * np.log(step.p50_s)
         if set(weights) - {"time"}:
             bill = self.bill(table, step)
-            for name, figure in (
-                ("cost", bill.usd),
-                ("energy", bill.energy_j),
-                ("carbon", bill.co2_g),
-            ):
+            figures = {"cost": bill.usd, "energy": bill.energy_j, "carbon": bill.co2_g}
+            for name, figure in figures.items():
                 if name in weights and figure is not None:
                     total += weights[name] * np.log(figure)
         return total

@@ -15,7 +15,7 @@ from importlib import metadata, resources
 from typing import Any
 
 from irongrid.domain.fleet import Accelerator
-from irongrid.errors import Refused
+from irongrid.errors import NotFound, Refused
 from irongrid.spec.links import link_classes
 
 ENTRY_POINTS = "irongrid.devices"
@@ -68,7 +68,7 @@ def accelerator(name: str, memory_gb: float | None = None) -> Accelerator:
         memory_gb: tells variants of one name apart (A100 with 40 or 80 GB).
 
     Raises:
-        Refused: nobody knows it.
+        NotFound: nobody knows it.
     """
     return _plug_ins().get(_plain(name)) or _catalog()[catalog_name(name, memory_gb)]
 
@@ -132,7 +132,7 @@ def catalog_name(name: str, memory_gb: float | None = None) -> str:
     """The catalog's own name for a device.
 
     Raises:
-        Refused: the catalog does not have it.
+        NotFound: the catalog does not have it.
     """
     found = _find(name, memory_gb)
     if found is not None:
@@ -140,7 +140,13 @@ def catalog_name(name: str, memory_gb: float | None = None) -> str:
     near = nearest_name(name)
     fix = f"did you mean {near}? " if near else ""
     fix += "A fleet file can describe any device by its numbers"
-    raise Refused("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
+    raise NotFound("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
+
+
+def nearest_name(name: str) -> str | None:
+    """The device of the catalog that a misspelt name seems to mean."""
+    near = get_close_matches(_plain(name), _aliases(), n=1)
+    return _aliases()[near[0]][0] if near else None
 
 
 def nearest_name(name: str) -> str | None:

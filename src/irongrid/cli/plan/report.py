@@ -45,7 +45,7 @@ class Report:
     def where(self) -> str:
         """The fleet in one line."""
         pools = ", ".join(
-            f"{pool.devices:,} {pool.accelerator.name} in {pool.nodes:,} nodes"
+            f"{pool.devices:,} {pool.accelerator.name} in {_nodes(pool.nodes)}"
             for pool in self.fleet.pools
         )
         training = self.training
@@ -53,3 +53,7 @@ class Report:
         if training.lora_rank:
             how += f", LoRA of rank {training.lora_rank}"
         return f"{self.fleet.name}: {pools}; {how}"
+
+
+def _nodes(count: int) -> str:
+    return f"{count:,} nodes" if count > 1 else "1 node"
