@@ -35,7 +35,8 @@ OURS: dict[str, frozenset[str]] = {
     "train": BASE | {"domain", "session"},
     "client": BASE | {"domain"},
     "server": BRAIN | {"spec", "engines", "store", "telemetry"},
-    "cli": BRAIN | {"spec", "client", "server"},
+    "sdk": BRAIN | {"spec", "telemetry"},
+    "cli": BRAIN | {"spec", "client", "server", "sdk"},
 }
 PURE = frozenset({"units", "errors", "domain", "cost", "planner", "scheduler", "control", "ports"})
 # theirs: packages from outside the standard library, beside numpy where the design allows it.
@@ -54,6 +55,7 @@ THEIRS: dict[str, frozenset[str]] = {
     "server": frozenset(
         {"fastapi", "starlette", "uvicorn", "pydantic", "structlog", "prometheus_client", "psutil"}
     ),
+    "sdk": frozenset({"numpy"}),
     "cli": frozenset({"typer", "click", "rich", "psutil"}),
 }
 IMPURE = frozenset(

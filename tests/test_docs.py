@@ -110,6 +110,7 @@ def test_the_python_of_a_page_runs_as_it_stands(block: Block, newcomer: dict[str
 
     done = subprocess.run(
         [sys.executable, "-c", block.text],
+        cwd=ROOT,
         env=newcomer,
         capture_output=True,
         text=True,
@@ -117,7 +118,9 @@ def test_the_python_of_a_page_runs_as_it_stands(block: Block, newcomer: dict[str
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "hello\n"
+    assert done.stdout.strip(), "an example shows something"
+    if "hello" in block.text:
+        assert done.stdout == "hello\n"
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_the_schema_is_one_object(tmp_path: Path) -> None:
 
     assert said.value["$schema"].startswith("https://json-schema.org/")
     assert json.loads(command_line(tmp_path, ["schema"]).out) == said.value
+    assert command_line(tmp_path, ["schema", "fleet", "--json"]).value["title"] == "Irongrid fleet"
 
 
 def test_the_foreground_server_stops_on_an_interrupt(own_home: Path) -> None:
