@@ -1,7 +1,4 @@
 import pytest
-
-from irongrid.errors import Refused
-from irongrid.planner.exports import NAMES, export
 from tests.planner.exports.cases import (
     DEEPSEEK_PAPER,
     GPT3_PAPER,
@@ -14,6 +11,9 @@ from tests.planner.exports.cases import (
     device,
     pool,
 )
+
+from irongrid.errors import Refused
+from irongrid.planner.exports import NAMES, export
 
 
 def refusal(name: str, one: Case) -> str:

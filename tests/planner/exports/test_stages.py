@@ -1,5 +1,6 @@
-from irongrid.planner.exports.stages import pieces, stage_layers
 from tests.planner.exports.cases import LLAMA3_8B, LLAMA3_PAPER, case
+
+from irongrid.planner.exports.stages import pieces, stage_layers
 
 
 def test_layers_that_do_not_divide_go_to_the_first_stages() -> None:
