@@ -94,10 +94,10 @@ PARAMETERS = (
 )
 # The shape of p95's distance from p50; the fit scales all of them alike.
 _HEADROOM = {
-    "headroom_states": 0.08,
-    "headroom_activations": 0.15,
+    "headroom_states": 0.15,
+    "headroom_activations": 0.13,
     "headroom_buffers": 0.3,
-    "headroom_context": 0.5,
+    "headroom_context": 0.2,
 }
 
 

@@ -139,6 +139,12 @@ def nearest_name(name: str) -> str | None:
     return _aliases()[near[0]][0] if near else None
 
 
+def nearest_name(name: str) -> str | None:
+    """The device of the catalog that a misspelt name seems to mean."""
+    near = get_close_matches(_plain(name), _aliases(), n=1)
+    return _aliases()[near[0]][0] if near else None
+
+
 def _find(name: str, memory_gb: float | None) -> str | None:
     """Exact spellings first, then without memory, then without the form factor."""
     aliases = _aliases()
