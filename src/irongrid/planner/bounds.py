@@ -42,15 +42,28 @@ class Bounds:
 
     def survey(self, table: Table) -> None:
         """Learns how far measured rows pull any candidate of the table down, from a sample."""
-        if self._pricer.correction.is_nothing or not rows(table):
+        if not rows(table):
             return
         part = take(table, slice(None, None, max(rows(table) // _SAMPLE, 1)))
         corner = self._corner(part, _NOTHING, NONE)
+        self._drop_dearer_compressions(corner)
+        if self._pricer.correction.is_nothing:
+            return
         seconds = self._pricer.formula(corner).total_s
         for recompute in (_NOTHING, _FULL):
             corner["recompute"] = np.full_like(part["tp"], recompute)
             found = self._pricer.correction.at(self._pricer.features(corner, seconds))
             self._pull_down = min(self._pull_down, float(_MARGIN * found.min()))
+
+    def _drop_dearer_compressions(self, corner: Table) -> None:
+        """Keeps the compressions that are the fastest of all for any candidate of the sample."""
+        corner = dict(corner)
+        times = []
+        for code in self._compressions:
+            corner["compression"] = np.full_like(corner["tp"], code)
+            times.append(self._pricer.formula(corner).total_s)
+        fastest = set(np.argmin(times, axis=0).tolist())
+        self._compressions = tuple(self._compressions[place] for place in sorted(fastest))
 
     def rough_score(self, table: Table) -> Floats:
         """The least score that the open knobs allow, quickly: for the order of a whole table."""
