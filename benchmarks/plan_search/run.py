@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from benchmarks.plan_search.brute_force import agreements  # noqa: E402
 from benchmarks.report import at_least, at_most, finish, say  # noqa: E402
+
 from irongrid.cost.coefficients import Coefficients  # noqa: E402
 from irongrid.domain.codec import to_json  # noqa: E402
 from irongrid.domain.fleet import Fleet  # noqa: E402
