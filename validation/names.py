@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from irongrid.domain.fleet import Accelerator
 from irongrid.domain.model import Experts, ModelShape
@@ -77,6 +78,7 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+@cache
 def shape_of(name: str) -> ModelShape | None:
     """The shape that the catalog or this file knows under the name, or one much like it."""
     short = plain(name)
@@ -135,6 +137,7 @@ _FAMILIES = (
 _SLOWEST_FIRST = ("RTX-2080-Ti", "Titan-RTX", "RTX-3090")
 
 
+@cache
 def device_of(name: str, memory_gb: float | None) -> Device:
     """The device of this name; of several, the slowest, which sets the pace.
 

@@ -37,12 +37,15 @@ from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
 from irongrid.domain.training import Training
 from irongrid.errors import IrongridError
+from irongrid.spec.devices import UsualNode
+from irongrid.spec.links import link_classes
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
 _LAYOUT = tuple(field.name for field in fields(Layout))
 # A share of memory that a plan of ours may fill before it counts as not feasible.
 _FULL = 0.96
+_SMALL_CARD_BYTES = 32e9
 
 
 def data_folder() -> Path:
@@ -158,7 +161,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
         precision=precision,
         lora_rank=16 if "lora" in fields.get("notes", "").lower() else 0,
     )
-    work = {name: float(getattr(work_of(shape, training), name)) for name in _WORK}
+    described = work_of(shape, training)
+    work = {name: float(getattr(described, name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
     ranks = layout["dp_replicate"] * layout["dp_shard"]
@@ -269,6 +273,13 @@ def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -
     return replace(shape, ffn=int(ffn)) if ffn else shape
 
 
+def _usual_net_bytes_per_s(node: UsualNode) -> float:
+    """What one device has of its usual node's NICs."""
+    rate = link_classes()[node.link].bytes_per_s
+    assert rate is not None, "the NICs of usual nodes have a rate"
+    return rate * node.nics / node.devices
+
+
 def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[str, float]:
     chip, node = device.accelerator, device.node
     half = max(chip.flops_per_s.get(p, 0.0) for p in ("bf16", "fp16"))
@@ -278,7 +289,7 @@ def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[
     island = float(domain[1]) if domain else float(node.island or 256)
     if not domain and island < per_node:
         island = per_node
-    net = (_positive(fields, "net_gbps_per_gpu") or 0.0) * 1e9 / 8 or node.nic_bytes_per_s
+    net = (_positive(fields, "net_gbps_per_gpu") or 0.0) * 1e9 / 8 or _usual_net_bytes_per_s(node)
     memory = (_positive(fields, "gpu_mem_gb") or 0.0) * 2**30 or float(chip.memory_bytes)
     near = chip.link_bytes_per_s or 0.7 * chip.host_bytes_per_s
     return {
@@ -311,7 +322,7 @@ def _layout(
     fields: Mapping[str, str], shape: ModelShape, device: Device, assumed: list[str]
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     given = {k: _positive(fields, k) for k in ("tp", "pp", "cp", "ep", "dp", "gpus")}
-    tp = given["tp"] or _assume(assumed, "tp", 1)
+    tp = given["tp"] or _assume(assumed, "tp", _mixed_tp(fields))
     pp = given["pp"] or _assume(assumed, "pp", 1)
     cp = given["cp"] or 1.0
     gpus = given["gpus"] or tp * pp * cp * (given["dp"] or _assume(assumed, "dp", 1))
@@ -323,7 +334,7 @@ def _layout(
         "offload_tier": 0.0, "context": 0.0, "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
-    values |= _recompute(fields, assumed)
+    values |= _recompute(fields, device, assumed)
     choices = _batches(fields, shape, dp, pp, values, assumed)
     return values, choices
 
@@ -332,7 +343,8 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     text = fields.get("zero", "").lower()
     word = "fsdp" if "fsdp" in text else _ZERO.get(text, "none")
     modern = device.accelerator.generation in ("hopper", "blackwell")
-    if not text and modern:
+    # Megatron's recipes shard the optimizer; DeepSpeed shards nothing unless told to.
+    if not text and modern and "deepspeed" not in fields.get("framework", "").lower():
         word = "1"
     sp = _number(fields, "sp")
     split = float(modern) if sp is None else sp
@@ -346,14 +358,26 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     }
 
 
-def _recompute(fields: Mapping[str, str], assumed: list[str]) -> dict[str, float]:
+def _mixed_tp(fields: Mapping[str, str]) -> float:
+    """Tensor ranks of the fullest device where types are mixed: the largest split least.
+
+    Cards of one size split alike, to the degree that the row names; of several sizes, the largest
+    need not split at all.
+    """
+    most = re.search(r"TP degrees up to (\d+)", fields.get("notes", ""))
+    small = "2080" in fields.get("gpu", "")
+    return float(most[1]) if most and not small else 1.0
+
+
+def _recompute(fields: Mapping[str, str], device: Device, assumed: list[str]) -> dict[str, float]:
     text = fields.get("recompute", "").lower()
     word = next((word for word in ("selective", "full", "none") if text.startswith(word)), None)
     if text in ("yes", "true", "1"):
         word = "full"
     if word is None:
-        word = "none"
-        assumed.append("recompute=none")
+        # Cards this small train no model of a row without.
+        word = "full" if device.accelerator.memory_bytes < _SMALL_CARD_BYTES else "none"
+        assumed.append(f"recompute={word}")
     return {"recompute": float(RECOMPUTE.index(word))}
 
 

@@ -17,9 +17,9 @@ _BYTES = {
 }  # fmt: skip
 _SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATES = {
-    "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
-    "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
-    "bit": 1 / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8, "tbit": 1e12 / 8,
+    "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+    "bit": 1 / 8, "Kbit": 1e3 / 8, "Mbit": 1e6 / 8, "Gbit": 1e9 / 8, "Tbit": 1e12 / 8,
 }  # fmt: skip
 _RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)/s\s*")
 _LATENCIES = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -42,13 +42,15 @@ def parse_bytes(text: str) -> int:
 def parse_rate(text: str) -> float:
     """Bytes per second from text such as `50GB/s` or `400 Gbit/s`.
 
+    Strict about letters: `Gb/s` means bits to one reader and bytes to the next.
+
     Raises:
         ValueError: the text is no rate, or its unit is unknown.
     """
     match = _RATE.fullmatch(text) if len(text) <= _LONGEST else None
-    if match is None or match[2].lower() not in _RATES:
+    if match is None or match[2] not in _RATES:
         raise ValueError(f"{text[:_LONGEST]!r} is not a rate such as 50GB/s or 400Gbit/s")
-    return float(match[1]) * _RATES[match[2].lower()]
+    return float(match[1]) * _RATES[match[2]]
 
 
 def parse_latency_s(text: str) -> float:

@@ -15,7 +15,7 @@ from tests.planner.world import (
 )
 
 from irongrid.domain.training import Training
-from irongrid.planner.search import pool_search
+from irongrid.planner.one_pool import pool_search
 from irongrid.planner.space import Space
 
 SOME = random.Random(7)

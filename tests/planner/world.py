@@ -11,9 +11,9 @@ from irongrid.domain.fleet import Accelerator, Fleet, Level, Pool, Site
 from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.training import Training
 from irongrid.planner.knobs import AXES, Knobs
+from irongrid.planner.one_pool import PoolSearch, pinned
 from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question
-from irongrid.planner.search import PoolSearch, pinned
 from irongrid.planner.space import families
 from irongrid.planner.table import Table, take
 

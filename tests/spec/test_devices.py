@@ -1,7 +1,9 @@
 """The catalog of devices: sourced figures, and names as makers, drivers and papers write them."""
 
+import json
 import re
 from importlib.metadata import EntryPoint
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -109,7 +111,7 @@ def test_what_its_maker_does_not_publish_is_called_uncertain(name: str) -> None:
 def test_the_usual_node_of_a_rack_scale_device_has_a_larger_island() -> None:
     assert (usual_node("GB200").devices, usual_node("GB200").island) == (4, 72)
     assert (usual_node("H100-80GB").devices, usual_node("H100-80GB").island) == (8, 8)
-    assert usual_node("H100-80GB").nic_bytes_per_s == 50e9
+    assert (usual_node("H100-80GB").nics, usual_node("H100-80GB").link) == (8, "infiniband-ndr-400")
 
 
 MINE = Accelerator(
@@ -151,3 +153,18 @@ def test_a_plug_in_that_brings_something_else_is_refused(plug_in: Any) -> None:
 
     with pytest.raises(Refused, match="mine:devices"):
         accelerator("H100")
+
+
+def test_a_device_has_its_share_of_the_nics_of_its_usual_node() -> None:
+    # Eight of 400 Gbit/s for eight devices; four of 100 Gbit/s for eight.
+    assert usual_node("H100-80GB").nic_bytes_per_s == 50e9
+    assert usual_node("V100-SXM2-32GB").nic_bytes_per_s == 6.25e9
+    for name in accelerator_names():
+        assert usual_node(name).nic_bytes_per_s > 0
+
+
+def test_every_class_of_links_has_a_source_with_a_date() -> None:
+    data = json.loads(files("irongrid").joinpath("catalog/links.json").read_text("utf-8"))
+
+    for entry in data["links"].values():
+        assert re.fullmatch(r"20[12][0-9]-[01][0-9]", data["sources"][entry["source"]]["date"])

@@ -66,15 +66,15 @@ def block_activations(
 ) -> BlockActivations:
     """What a block keeps with the plan's recompute, and what its backward pass adds.
 
-    Blocks with two feed-forward matrices are taken to train with dropout, as GPT does; gated ones
-    without. Without sequence parallelism every tensor rank keeps the norms' and matrices' inputs.
+    Blocks with two feed-forward matrices train with dropout, as GPT does, unless the software's
+    recipes do not; gated ones without. Without sequence parallelism every tensor rank keeps the norms' and matrices' inputs.
     Selective recompute repeats attention's scores, and with fused attention a share of the rest;
     full recompute keeps the block's input. A share of blocks may be recomputed.
     """
     element, hidden = element_bytes(work.precision), 1.0 * np.asarray(work.hidden)
     tokens, tp = tokens_per_device(work, layout), layout.tp
     across = np.where(np.asarray(layout.sequence_parallel) > 0, 1.0 * np.asarray(tp), 1.0)
-    dropout = 1.0 - np.asarray(work.gated)
+    dropout = (1.0 - np.asarray(work.gated)) * coefficients.of_software("dropout", work.runtime)
     inner = 2.0 + np.asarray(work.gated)
     kept_share = coefficients.of_software("kept_share", work.runtime)
     fused = (coefficients.of_software("fused_attention", work.runtime) > 0) & ~np.isin(

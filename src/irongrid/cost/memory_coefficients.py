@@ -20,6 +20,9 @@ class SoftwareMemory:
             when they are gathered (torch FSDP, JAX).
         gradient_bytes: of one gradient in mixed precision.
         fused_attention: 1 where attention never writes its scores to memory.
+        dropout: 1 where models without gated feed-forward layers are trained with dropout.
+        gathered_blocks: blocks whose weights are held whole at once where weights are sharded;
+            below 1 where modules are gathered one by one.
         selective_share: what selective recompute keeps of a block's activations, scores apart.
         kept_share: activations kept over the textbook's, for copies that eager code keeps or that
             a compiler saves.
@@ -34,6 +37,8 @@ class SoftwareMemory:
     half_weights: float
     gradient_bytes: float
     fused_attention: float
+    dropout: float
+    gathered_blocks: float
     selective_share: float
     kept_share: float
     logit_bytes: float
@@ -51,7 +56,6 @@ class MemoryCoefficients:
         working_share: of one block's activations that its backward pass holds besides.
         gathered_inputs: whole-sequence copies of a block's input that its tensor ranks hold while
             it runs, where sequence parallelism cuts what is kept.
-        gathered_blocks: blocks whose weights FSDP holds whole at once.
         expert_imbalance: tokens of the fullest expert rank over the mean.
         waiting_chunks: chunks that the interleaved schedule holds beyond its warm-up.
         fragmentation: bytes that the allocator holds over what it hands out, per byte of
@@ -63,7 +67,6 @@ class MemoryCoefficients:
     software: tuple[SoftwareMemory, ...]
     working_share: float
     gathered_inputs: float
-    gathered_blocks: float
     expert_imbalance: float
     waiting_chunks: float
     fragmentation: float

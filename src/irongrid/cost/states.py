@@ -64,7 +64,7 @@ class StateRules:
         gathered_bytes: of one weight that FSDP holds whole; 0 where weights are not sharded.
         weight_bytes: of one weight at rest.
         staged: whether there is a pipeline.
-        gathered_blocks: blocks that FSDP holds whole at once.
+        gathered_blocks: blocks that are held whole at once.
     """
 
     blocks: BlockWeights
@@ -77,7 +77,7 @@ class StateRules:
     gathered_bytes: Array
     weight_bytes: Array
     staged: NDArray[np.bool_]
-    gathered_blocks: float
+    gathered_blocks: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +196,7 @@ def state_rules(work: Work, layout: Layout, coefficients: MemoryCoefficients) ->
         gathered_bytes=np.where(gathers, element_bytes(work.precision), 0.0),
         weight_bytes=weight,
         staged=np.asarray(layout.pp) > 1,
-        gathered_blocks=coefficients.gathered_blocks,
+        gathered_blocks=coefficients.of_software("gathered_blocks", work.runtime),
     )
 
 
@@ -228,7 +228,8 @@ def states(rules: StateRules, stage: Stage) -> States:
     )
     whole = dense + experts
     near = np.where(rules.staged, whole, np.minimum(rules.gathered_blocks * largest + ends, whole))
-    gradient = np.where(rules.full_share > 0, np.maximum(largest, ends), 0.0)
+    held = np.minimum(rules.gathered_blocks, 1.0) * np.maximum(largest, ends)
+    gradient = np.where(rules.full_share > 0, held, 0.0)
     return States(
         weights=rules.weights_bytes[0] * dense + rules.weights_bytes[1] * experts,
         gradients=rules.gradients_bytes[0] * trained_dense

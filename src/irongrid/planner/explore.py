@@ -31,9 +31,24 @@ class Found:
 class Explorer:
     """One search over families of one or several sizes."""
 
-    def __init__(self, pricer: Pricer, knobs: Knobs, bounds: Bounds, keep: int) -> None:
+    def __init__(
+        self,
+        pricer: Pricer,
+        knobs: Knobs,
+        bounds: Bounds,
+        keep: int,
+        *,
+        together: bool = False,
+        limit: float = np.inf,
+    ) -> None:
+        """
+        Args:
+            keep: families of which the best candidate is kept.
+            together: keep so many over all sizes, not of each.
+            limit: a score that is known to be reached elsewhere.
+        """
         self._pricer, self._knobs, self._bounds = pricer, knobs, bounds
-        self._keep = keep
+        self._keep, self._together, self._limit = keep, together, limit
         self._after_bounds = self._evaluated = 0
         self._limits: Floats = np.zeros(0)
         self._kept: list[Table] = []
@@ -43,10 +58,13 @@ class Explorer:
         """The best candidate of each of the best families, for every size."""
         candidates = int(self._knobs.count(families).sum())
         sizes, size = np.unique(families["devices"], return_inverse=True)
+        if self._together:
+            sizes, size = sizes[:1], np.zeros_like(size)
         families = families | {"size": size.astype(np.int64)}
-        self._limits = np.full(len(sizes), np.inf)
+        self._limits = np.full(len(sizes), self._limit)
         opened = self._knobs.expanded(self._knobs.expanded(families, "zero"), "context")
-        score = self._bounds.score(opened)
+        self._bounds.survey(opened)
+        score = self._bounds.rough_score(opened)
         order = np.lexsort((score, opened["size"]))
         opened, score = take(opened, order), score[order]
         starts = np.searchsorted(opened["size"], np.arange(len(sizes)))
@@ -71,6 +89,7 @@ class Explorer:
         if not rows(table):
             return
         table = take(table, self._bounds.memory_bytes(table) <= self._pricer.capacity_bytes)
+        table = self._promising(table)
         if not rows(table):
             return
         self._settle(self._knobs.samples(table))
@@ -112,7 +131,7 @@ class Explorer:
         starts = np.searchsorted(table["size"], np.arange(len(self._limits)))
         place = np.arange(len(score)) - starts[table["size"]]
         last = place == self._keep - 1
-        self._limits[table["size"][last]] = score[last]
+        self._limits[table["size"][last]] = np.minimum(score[last], self._limit)
         kept = place < self._keep
         self._kept, self._scores = [take(table, kept)], [score[kept]]
 

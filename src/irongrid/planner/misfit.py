@@ -11,8 +11,8 @@ from irongrid.domain.runtime import RUNTIMES
 from irongrid.errors import SpecError
 from irongrid.planner.answer import Misfit
 from irongrid.planner.knobs import Knobs
+from irongrid.planner.one_pool import PoolSearch, curve_sizes, pinned, pool_search
 from irongrid.planner.question import DEVICES_MAX, Question
-from irongrid.planner.search import PoolSearch, curve_sizes, pinned, pool_search
 from irongrid.planner.space import families
 from irongrid.planner.table import Table, rows
 
@@ -47,7 +47,8 @@ def misfit(question: Question, pool: Pool, coefficients: Coefficients) -> Misfit
     memory = pool.accelerator.memory_bytes
     problem = (
         f"the leanest plan on {devices:,} {pool.accelerator.name} needs {now.bytes / GIB:.1f} GiB "
-        f"on its fullest device, which has {memory / GIB:.1f} GiB: {missing / GIB:.1f} GiB are missing"
+        f"on its fullest device, which has {memory / GIB:.1f} GiB: "
+        f"{missing / GIB:.1f} GiB are missing"
     )
     if not missing:
         room = pool.host_memory_bytes / pool.devices_per_node / GIB

@@ -1,4 +1,4 @@
-"""Figures of candidates by columns: time, memory, energy, money, carbon, and the score of a goal."""
+"""Figures of candidates by columns: time, memory, energy, money, carbon, and a goal's score."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import PeakMemory, StepTime
+from irongrid.cost.energy import PowerCoefficients, energy_j_per_step
 from irongrid.cost.inputs import machine_of, work_of
 from irongrid.cost.memory import peak_memory
-from irongrid.cost.step import step_time
+from irongrid.cost.money import co2_g_per_step, usd_per_step
+from irongrid.cost.residual import features_of
+from irongrid.cost.step import formula_time, step_time
 from irongrid.domain.fleet import Pool, Site
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
@@ -20,7 +23,7 @@ from irongrid.planner.rows import layout
 from irongrid.planner.table import Mask, Table
 
 Floats = NDArray[np.float64]
-JOULES_PER_KWH = 3.6e6
+_POWER = PowerCoefficients()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,24 @@ class Bill:
     energy_j: Floats
     usd: Floats | None
     co2_g: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Step time by the formulas alone, before what measured rows have taught."""
+
+    total_s: Floats
+    parts_s: dict[str, Floats]
+
+    def shifted(self, log_shift: Floats | float) -> StepTime:
+        """The step time if the correction were this one, without a spread and flops."""
+        factor = np.exp(log_shift)
+        total = self.total_s * factor
+        parts = {name: part * factor for name, part in self.parts_s.items()}
+        nothing = np.zeros_like(total)
+        return StepTime(
+            p50_s=total, p90_s=total, parts_s=parts, model_flops=nothing, hardware_flops=nothing
+        )
 
 
 class Pricer:
@@ -48,11 +69,12 @@ class Pricer:
         self.pool, self.site, self.goal = pool, site, goal
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
+        self.residual = coefficients.residual
         self.tokens = training.global_batch * training.seq_len
         self._refuse_unknown_prices()
 
     def _refuse_unknown_prices(self) -> None:
-        if self.goal.cost and self.pool.usd_per_device_h is None and not self.site.usd_per_kwh:
+        if self.goal.cost and self.pool.usd_per_device_h is None:
             raise Refused(
                 "no_price",
                 f"pool {self.pool.name} has no price, so no plan is the cheapest",
@@ -69,29 +91,38 @@ class Pricer:
         """Step time of each candidate."""
         return step_time(self._work, self._machine, layout(table), self._coefficients)
 
+    def formula(self, table: Table) -> Formula:
+        """Step time of each candidate without the correction, which costs most of the work."""
+        parts, total = formula_time(self._work, self._machine, layout(table), self._coefficients)
+        return Formula(total, parts)
+
+    def features(self, table: Table, formula_s: Floats) -> Floats:
+        """Where each candidate lies among measured rows."""
+        return features_of(self._work, self._machine, layout(table), formula_s)
+
     def memory(self, table: Table) -> PeakMemory:
         """Peak memory of each candidate."""
         return peak_memory(self._work, self._machine, layout(table), self._memory)
 
     def bill(self, table: Table, step: StepTime) -> Bill:
         """Energy, money and carbon of each candidate's step."""
-        devices = table["devices"]
-        energy = self._energy_j(devices, step)
-        kwh = energy / JOULES_PER_KWH
-        usd = None
-        if self.pool.usd_per_device_h is not None or self.site.usd_per_kwh:
-            rent = (self.pool.usd_per_device_h or 0.0) / 3600 * devices * step.p50_s
-            usd = rent + kwh * self.site.usd_per_kwh
-        carbon = self.site.carbon_g_per_kwh
-        return Bill(energy_j=energy, usd=usd, co2_g=None if carbon is None else kwh * carbon)
-
-    def _energy_j(self, devices: NDArray[np.int64], step: StepTime) -> Floats:
-        device = self.pool.accelerator
-        busy = step.parts_s["compute"] + step.parts_s["optimizer"]
-        node = self.pool.node_watts / self.pool.devices_per_node
-        swing = device.peak_watts - device.idle_watts
-        joules = (device.idle_watts + node) * step.p50_s + swing * busy
-        return np.asarray(self.site.pue * devices * joules)
+        energy = energy_j_per_step(
+            step,
+            self._machine,
+            table["devices"],
+            _POWER,
+            node_watts=self.pool.node_watts,
+            pue=self.site.pue,
+        )
+        usd = usd_per_step(
+            step.p50_s,
+            table["devices"],
+            energy,
+            usd_per_device_h=self.pool.usd_per_device_h,
+            usd_per_kwh=self.site.usd_per_kwh,
+        )
+        carbon = co2_g_per_step(energy, carbon_g_per_kwh=self.site.carbon_g_per_kwh)
+        return Bill(energy_j=energy, usd=usd, co2_g=carbon)
 
     def score(self, table: Table, step: StepTime) -> Floats:
         """How bad each candidate is: the goal's weights on the logarithm of each figure."""
@@ -101,11 +132,8 @@ class Pricer:
             total += weights["time"] * np.log(step.p50_s)
         if set(weights) - {"time"}:
             bill = self.bill(table, step)
-            for name, figure in (
-                ("cost", bill.usd),
-                ("energy", bill.energy_j),
-                ("carbon", bill.co2_g),
-            ):
+            figures = {"cost": bill.usd, "energy": bill.energy_j, "carbon": bill.co2_g}
+            for name, figure in figures.items():
                 if name in weights and figure is not None:
                     total += weights[name] * np.log(figure)
         return total

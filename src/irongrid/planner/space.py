@@ -47,6 +47,8 @@ TOKENS_MIN = 256
 # Micro-batches that a schedule needs, in multiples of the stages.
 _ROUNDS = tuple(2 if word == "dualpipev" else 1 for word in SCHEDULES)
 INTERLEAVED = SCHEDULES.index("interleaved")
+# Widths of hybrid sharding: a node, an NVLink rack or a block of nodes.
+_SHARDS = (8, 64, 512)
 ONE_F_ONE_B = SCHEDULES.index("1f1b")
 ULYSSES = CONTEXT_KINDS.index("ulysses")
 NONE = 0
@@ -134,7 +136,7 @@ def space_of(
         ep=divisors(model.experts.count, devices) if model.experts and "ep" in axes else (1,),
         micro_batch=tuple(micro),
         virtual_stages=tuple(range(1, VIRTUAL_MAX + 1)),
-        dp_shard=(1, 0, *(s for s in _powers(min(devices, 1024)) if s >= 8)),
+        dp_shard=(1, 0, *(shard for shard in _SHARDS if shard < devices)),
         schedule=_ordered(SCHEDULES, ability.schedules),
         zero=_ordered(ZERO, ability.zero),
         recompute=_ordered(RECOMPUTE, ability.recompute),

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from irongrid.cost.adjust import adjusted
+from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import Layout, Machine, Work
 from irongrid.cost.inputs import layout_of, machine_of, work_of
 from irongrid.cost.recalibrate import Points
+from irongrid.cost.step import step_time
 from irongrid.domain.fleet import Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import PRECISIONS, RECOMPUTE, SCHEDULES, ZERO, ParallelPlan
@@ -36,6 +39,22 @@ WORDS: Mapping[str, tuple[tuple[str, ...], str]] = {
 OTHERS = ("model", "gpu", "dp", "step_time_s")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Coefficients that have seen a person's own steps.
+
+    Attributes:
+        rows: measured steps.
+        error_before, error_after: mean absolute error of the predicted step time at the rows, as
+            a share; after is not a promise for other runs.
+    """
+
+    coefficients: Coefficients
+    rows: int
+    error_before: float
+    error_after: float
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One measured step."""
@@ -45,6 +64,27 @@ class Measured:
     pool: Pool
     plan: ParallelPlan
     step_time_s: float
+
+
+def calibrated(path: str, question: Question, coefficients: Coefficients) -> Calibration:
+    """The coefficients, moved by the measured steps of a file.
+
+    Raises:
+        SpecError: every row that cannot be used, with its line.
+    """
+    points = measured_points(path, question)
+    moved = adjusted(points, coefficients).coefficients
+    return Calibration(
+        coefficients=moved,
+        rows=points.step_time_s.size,
+        error_before=_error(points, coefficients),
+        error_after=_error(points, moved),
+    )
+
+
+def _error(points: Points, coefficients: Coefficients) -> float:
+    step = step_time(points.work, points.machine, points.layout, coefficients)
+    return float(np.mean(np.abs(step.p50_s / points.step_time_s - 1)))
 
 
 def measured_points(path: str, question: Question) -> Points:
@@ -89,9 +129,7 @@ def _measured(row: Mapping[str, str | None], question: Question) -> Measured:
     values = {name.strip(): (value or "").strip() for name, value in row.items() if name}
     counts = {name: _count(values, name, usual) for name, usual in COUNTS.items()}
     words = {name: _word(values, name) for name in WORDS}
-    step_time_s = float(values["step_time_s"])
-    if not (math.isfinite(step_time_s) and step_time_s > 0):
-        raise ValueError(f"step_time_s is {step_time_s}, not a time above 0")
+    step_time_s = _seconds(values.get("step_time_s", ""))
     split = counts["tp"] * counts["pp"] * counts["cp"]
     dp, rest = divmod(counts["gpus"], split)
     if rest or dp < 1:
@@ -136,6 +174,16 @@ def _count(values: Mapping[str, str], name: str, usual: int | None) -> int:
     if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= COUNT_MAX:
         raise ValueError(f"{name} is {text[:20]!r}, not a whole number from 1 to {COUNT_MAX:,}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not (math.isfinite(found) and found > 0):
+        raise ValueError(f"step_time_s is {text[:20]!r}, not a number of seconds above 0")
+    return found
 
 
 def _word(values: Mapping[str, str], name: str) -> str:

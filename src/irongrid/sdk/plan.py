@@ -14,7 +14,7 @@ from irongrid.planner.answer import Answer
 from irongrid.planner.question import GOALS, Question
 from irongrid.planner.search import search
 from irongrid.sdk.machine import this_machine
-from irongrid.spec.catalog import load_coefficients, load_fleet, named_model
+from irongrid.spec.catalog import NamedModel, load_coefficients, load_fleet, named_model
 
 # A customary step of pre-training, four million tokens, where nobody says otherwise.
 GLOBAL_BATCH, SEQ_LEN = 1024, 4096
@@ -114,11 +114,10 @@ def ask(
     pins: Mapping[str, Pin],
 ) -> Asked:
     """The planner's question behind names and files; the arguments are those of `plan`."""
-    name, shape, assumed = "model", model, ()
     if isinstance(model, str):
         named = named_model(model)
-        name, shape, assumed = named.name, named.shape, named.assumed
-    assert isinstance(shape, ModelShape)
+    else:
+        named = NamedModel(name="model", shape=model)
     where = fleet if isinstance(fleet, Fleet) else _fleet(fleet)
     training = Training(
         global_batch=global_batch,
@@ -129,7 +128,7 @@ def ask(
         runtime=runtime,
     )
     question = Question(
-        model=shape,
+        model=named.shape,
         training=training,
         fleet=where,
         devices=devices,
@@ -137,7 +136,7 @@ def ask(
         goal=weights(goal) if isinstance(goal, str) else goal,
         keep=keep,
     )
-    return Asked(question=question, model_name=name, assumed=assumed)
+    return Asked(question=question, model_name=named.name, assumed=named.assumed)
 
 
 def ask_for_job(
@@ -160,8 +159,6 @@ def ask_for_job(
         fix = "Describe the model: irongrid plan --model NAME --fleet FILE"
         raise SpecError([Problem(field="run", problem=problem, fix=fix, source=spec.name)])
     where = fleet if isinstance(fleet, Fleet) else _fleet(fleet)
-    cpu = all(pool.accelerator.generation == "cpu" for pool in where.pools)
-    precision = task.precision if task.precision != "auto" else "fp32" if cpu else "bf16"
     fixed: dict[str, Pin] = {"dp_replicate": task.dp_replicate} if task.dp_replicate > 1 else {}
     if task.micro_batch is not None:
         fixed["micro_batch"] = task.micro_batch
@@ -174,7 +171,7 @@ def ask_for_job(
         seq_len=task.seq_len,
         devices=devices or most or spec.resources.sizes[0],
         runtime=RECIPE_RUNTIME,
-        precision=precision,
+        precision="" if task.precision == "auto" else task.precision,
         optimizer="adam",
         lora_rank=0,
         keep=keep,
@@ -188,9 +185,12 @@ def _fleet(place: "str | os.PathLike[str] | None") -> Fleet:
 
 
 def usual_precision(fleet: Fleet) -> str:
-    """What people train in on such devices: bf16 where a device has it, else fp16, else fp32."""
+    """What people train in on such devices: bf16 where one has it, else fp16; fp32 on CPUs."""
+    devices = [pool.accelerator for pool in fleet.pools]
+    if all(device.generation == "cpu" for device in devices):
+        return "fp32"
     for precision in _PREFERRED:
-        if any(precision in pool.accelerator.flops_per_s for pool in fleet.pools):
+        if any(precision in device.flops_per_s for device in devices):
             return precision
     return _PREFERRED[0]
 

@@ -12,6 +12,7 @@ from irongrid.spec.devices import (
     sources_of,
     usual_node,
 )
+from irongrid.spec.fleet import load_fleet
 from irongrid.spec.models import NamedModel, model, model_names, named_model
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "accelerator_names",
     "catalog_name",
     "load_coefficients",
+    "load_fleet",
     "model",
     "model_names",
     "named_model",

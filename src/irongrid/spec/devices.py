@@ -15,7 +15,8 @@ from importlib import metadata, resources
 from typing import Any
 
 from irongrid.domain.fleet import Accelerator
-from irongrid.errors import Refused
+from irongrid.errors import NotFound, Refused
+from irongrid.spec.links import link_classes
 
 ENTRY_POINTS = "irongrid.devices"
 _MIB = 2**20
@@ -34,9 +35,9 @@ class UsualNode:
 
     Attributes:
         island: devices that the scale-up link joins; 0 where it is a torus.
-        nic_bytes_per_s: scale-out, one direction, of one NIC.
+        nic_bytes_per_s: scale-out, one direction, per device.
         watts: of the node without its devices.
-        link: class of the NICs, for people.
+        link: class of the NICs.
         torus_axes, torus_devices: of the largest torus; 0 where devices form none.
     """
 
@@ -67,7 +68,7 @@ def accelerator(name: str, memory_gb: float | None = None) -> Accelerator:
         memory_gb: tells variants of one name apart (A100 with 40 or 80 GB).
 
     Raises:
-        Refused: nobody knows it.
+        NotFound: nobody knows it.
     """
     return _plug_ins().get(_plain(name)) or _catalog()[catalog_name(name, memory_gb)]
 
@@ -91,7 +92,7 @@ def usual_node(name: str) -> UsualNode:
         devices=node["devices"],
         island=node["island"],
         nics=node["nics"],
-        nic_bytes_per_s=node["nic_gbit_per_s"] * 1e9 / 8,
+        nic_bytes_per_s=_rate_of(node["link"]) * node["nics"] / node["devices"],
         host_memory_bytes=node["host_memory_gib"] * 2**30,
         cpus=node["cpus"],
         watts=float(node["watts"]),
@@ -99,6 +100,12 @@ def usual_node(name: str) -> UsualNode:
         torus_axes=node.get("torus_axes", 0),
         torus_devices=node.get("torus_devices", 0),
     )
+
+
+def _rate_of(link: str) -> float:
+    rate = link_classes()[link].bytes_per_s
+    assert rate is not None, f"the NICs of usual nodes have a rate, {link} has none"
+    return rate
 
 
 def sources_of(name: str) -> Mapping[str, Source]:
@@ -125,16 +132,21 @@ def catalog_name(name: str, memory_gb: float | None = None) -> str:
     """The catalog's own name for a device.
 
     Raises:
-        Refused: the catalog does not have it.
+        NotFound: the catalog does not have it.
     """
     found = _find(name, memory_gb)
     if found is not None:
         return found
-    near = get_close_matches(_plain(name), _aliases(), n=1)
-    known = _aliases()[near[0]][0] if near else ""
-    fix = f"did you mean {known}? " if known else ""
+    near = nearest_name(name)
+    fix = f"did you mean {near}? " if near else ""
     fix += "A fleet file can describe any device by its numbers"
-    raise Refused("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
+    raise NotFound("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
+
+
+def nearest_name(name: str) -> str | None:
+    """The device of the catalog that a misspelt name seems to mean."""
+    near = get_close_matches(_plain(name), _aliases(), n=1)
+    return _aliases()[near[0]][0] if near else None
 
 
 def _find(name: str, memory_gb: float | None) -> str | None:

@@ -42,10 +42,10 @@ def _too_large(most: int) -> Finding:
     return Finding((), f"the file is larger than {most // 1024} KiB", "Check the path")
 
 
-def default_name(text: str) -> str:
-    """A job's name from a file name or a program's name."""
+def default_name(text: str, otherwise: str = "job") -> str:
+    """A name from a file name or a program's name."""
     stem = os.path.splitext(os.path.basename(text))[0]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:63] or "job"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:63] or otherwise
 
 
 def resolve(document: object, folder: str, interpreter: str, name: str) -> object:

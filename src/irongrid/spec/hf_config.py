@@ -3,8 +3,8 @@
 What a configuration has decides, not what it is called: latent attention, experts and windows are
 read from the fields that describe them, so a new family with the usual names works at once. The
 table of families only settles what their files leave open; for a family that it lacks, what was
-assumed is said. Field names and defaults: the `configuration_*.py` files of transformers 4.57
-(2025-10).
+assumed is said. Field names and defaults: the `configuration_*.py` files of transformers 5.24
+(2026-11).
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ FAMILIES: dict[str, Family] = {
         ("llama", "llama4", "llama4_text", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3",
          "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2", "gpt_oss", "phi3", "phimoe", "olmo",
          "olmo2", "olmoe", "stablelm", "granite", "granitemoe", "glm", "glm4", "glm4_moe", "yi",
-         "internlm2", "minimax", "nemotron_h", "ernie4_5", "ernie4_5_moe", "smollm3", "exaone4"),
+         "internlm2", "ernie4_5", "ernie4_5_moe", "smollm3", "exaone4"),
         Family(),
     ),
     **dict.fromkeys(
@@ -51,7 +51,7 @@ FAMILIES: dict[str, Family] = {
     **dict.fromkeys(
         ("gpt_neox", "gptj", "phi", "codegen", "nemotron", "starcoder2"), Family(gated=False)
     ),
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), _ENCODER),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta"), _ENCODER),
 }  # fmt: skip
 
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -63,6 +63,9 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
 _TOP_K = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_top_k", "moe_k")
 _EXPERT_FFN = ("moe_intermediate_size", "expert_ffn_hidden_size")
+# Activations that come with two matrices, not three; and fields of blocks that do not attend.
+_PLAIN_ACTS = ("gelu", "relu", "xielu")
+_OTHER_BLOCKS = ("mamba_", "conv_", "ssm_", "hybrid_")
 _LOCAL = frozenset({"sliding_attention", "chunked_attention", "local_attention"})
 
 
@@ -125,11 +128,14 @@ class _Reader:
             self.assumed.append("there is no model_type")
         else:
             self.assumed.append(f"the model_type {quoted(self.type)} is new to us")
-        gelu = "gelu" in str(self.config.get("hidden_act", "")) or "n_embd" in self.config
+        act = str(self.config.get("hidden_act", ""))
+        plain = any(name in act for name in _PLAIN_ACTS) or "n_embd" in self.config
         self.assumed.append(
-            f"rotary positions and {'two' if gelu else 'three'} matrices in a feed-forward layer"
+            f"rotary positions and {'two' if plain else 'three'} matrices in a feed-forward layer"
         )
-        return Family(gated=not gelu, tied="tie_word_embeddings" not in self.config)
+        if any(name.startswith(_OTHER_BLOCKS) for name in self.config):
+            self.assumed.append("blocks without attention count as attention")
+        return Family(gated=not plain, tied="tie_word_embeddings" not in self.config)
 
     def _dense(self) -> Iterator[tuple[str, Any]]:
         hidden = self._need("hidden", _HIDDEN)
@@ -154,15 +160,13 @@ class _Reader:
             yield "prediction_layers", following
 
     def _gated(self) -> bool:
-        if self.type == "nemotron_h" or self.config.get("mlp_hidden_act") == "relu2":
-            return False
         return self.family.gated or bool(self.config.get("is_gated_act"))
 
     def _kv_heads(self, heads: int) -> int:
-        """Falcon's older files say how many by `multi_query`, and name a number all the same."""
-        old_falcon = self.type == "falcon" and not self.config.get("new_decoder_architecture")
-        if self.config.get("multi_query") is True and (old_falcon or self.type == "gpt_bigcode"):
-            return 1
+        """Two families say it by a flag, and name a number all the same; silence means one."""
+        falcon = self.type == "falcon" and not self.config.get("new_decoder_architecture")
+        if falcon or self.type == "gpt_bigcode":
+            return heads if self.config.get("multi_query") is False else 1
         return self._number("kv_heads", _KV_HEADS, heads)
 
     def _ffn(self, hidden: int) -> int:
@@ -173,7 +177,7 @@ class _Reader:
         if type(ratio) not in (int, float) or not 0 < ratio <= 1024:
             self._wrong(("expansion_ratio",), "a number above 0", ratio)
             return 0
-        if self.family is not _PLAIN and self.type != "gpt2":
+        if self.type not in FAMILIES:
             self.assumed.append("the feed-forward layer is four times as wide as the model")
         return round(hidden * float(ratio))
 

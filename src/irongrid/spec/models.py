@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from irongrid.domain.model import PRESETS, ModelShape
-from irongrid.errors import Refused
+from irongrid.errors import NotFound
 from irongrid.spec.document import check_json, read_file
 from irongrid.spec.findings import Finding, kind, report
 from irongrid.spec.hf_config import hf_shape, looks_like_hf
@@ -51,7 +51,7 @@ def named_model(text: str) -> NamedModel:
             `layers=24,hidden=2048,heads=16,ffn=8192,vocab=50257,experts.count=8`.
 
     Raises:
-        Refused: no model has this name.
+        NotFound: no model has this name.
         SpecError: the file or the numbers are no model; every problem.
     """
     known = _by_spelling().get(_plain(text))
@@ -66,7 +66,7 @@ def named_model(text: str) -> NamedModel:
     near = get_close_matches(_plain(text), _by_spelling(), n=1)
     fix = f"did you mean {_by_spelling()[near[0]]}? " if near else ""
     fix += "A model is a name of the catalog, the path of a config.json, or layers=24,hidden=..."
-    raise Refused("unknown_model", f"there is no model {text[:_LONGEST]!r}", fix)
+    raise NotFound("unknown_model", f"there is no model {text[:_LONGEST]!r}", fix)
 
 
 def model_names() -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Sections of a file format: classes of fields, and checking a document against them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from irongrid.spec.findings import Path
+from irongrid.spec.findings import Finding, Path
+from irongrid.spec.values import Kind, job_name
 
 ANY = "*"
 
@@ -90,6 +91,44 @@ def walk(section: type[Section], path: Path = ()) -> Iterator[tuple[Path, type[S
             yield from walk(kind, (*path, name))
 
 
+def section_schema(grammar: Grammar, place: Path, defaults: Mapping[Path, Any]) -> dict[str, Any]:
+    """The JSON Schema of the section at a place of the grammar, and of those inside."""
+    section = grammar.sections[place]
+    schema: dict[str, Any] = {"type": "object", "description": section.__doc__, "properties": {}}
+    for name, info in section.model_fields.items():
+        where = (*place, name)
+        kind = next((item for item in info.metadata if isinstance(item, Kind)), None)
+        if kind is not None:
+            said = {"description": info.description, "examples": info.examples}
+            default = {"default": defaults[where]} if where in defaults else {}
+            schema["properties"][name] = {**said, **kind.schema, **default}
+        elif where in grammar.sections:
+            schema["properties"][name] = section_schema(grammar, where, defaults)
+        else:
+            inner = section_schema(grammar, (*where, ANY), defaults)
+            many = get_origin(info.annotation) is list
+            around = {"type": "array", "items": inner} if many else _by_name(inner)
+            schema["properties"][name] = {"description": info.description, **around}
+    if section.required:
+        schema["required"] = list(section.required)
+    return schema | {"additionalProperties": False}
+
+
+def _by_name(inner: dict[str, Any]) -> dict[str, Any]:
+    names = dict(job_name().schema)
+    return {"type": "object", "propertyNames": names, "additionalProperties": inner}
+
+
+def titled(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole format's schema, draft 2020-12."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:irongrid:v1:{name}",
+        "title": f"Irongrid {name}",
+        **schema,
+    }
+
+
 def without(document: Mapping[str, Any], paths: set[Path]) -> dict[str, Any]:
     """A copy of a document without the values at these paths."""
     rest = deepcopy(dict(document))
@@ -105,3 +144,37 @@ def without(document: Mapping[str, Any], paths: set[Path]) -> dict[str, Any]:
 def beneath(path: Path, places: set[Path]) -> bool:
     """Whether a path is one of these places or inside one."""
     return any(path[:length] in places for length in range(len(path) + 1))
+
+
+def missing(section: Section, path: Path, known: Collection[Path]) -> Iterator[Finding]:
+    """Findings for required fields that are not there, here and in the sections inside.
+
+    Args:
+        known: places that need no further word, as the file gives something there that is wrong.
+    """
+    for name in section.required:
+        where = (*path, name)
+        if not section.has(name) and where not in known:
+            yield Finding(where, "is required", f"Add `{name}: {_example(section, name)}`")
+    for name in type(section).model_fields:
+        if not section.has(name):
+            continue
+        for part, inner in _inner(getattr(section, name)):
+            yield from missing(inner, (*path, name, *part), known)
+
+
+def _inner(value: object) -> Iterator[tuple[Path, Section]]:
+    if isinstance(value, Section):
+        yield (), value
+    elif isinstance(value, dict):
+        yield from (((name,), item) for name, item in value.items() if isinstance(item, Section))
+    elif isinstance(value, list):
+        yield from (((at,), item) for at, item in enumerate(value) if isinstance(item, Section))
+
+
+def _example(section: Section, name: str) -> str:
+    info = type(section).model_fields[name]
+    kind = info.annotation
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind.example
+    return str(info.examples[0]) if info.examples else "..."

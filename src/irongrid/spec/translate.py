@@ -71,10 +71,11 @@ def _nearest(path: Path, grammar: Grammar) -> Path | None:
 
 def _not_a_section(path: Path, document: Mapping[str, Any], grammar: Grammar) -> Finding:
     example = grammar.at(path).example
+    start = "-" if isinstance(path[-1], int) else f"{path[-1]}:"
     return Finding(
         path,
         f"expected a mapping, got {kind(_value(path, document))}",
-        f"Write `{path[-1]}: {example}`, or one field per line, indented",
+        f"Write `{start} {example}`, or one field per line, indented",
     )
 
 

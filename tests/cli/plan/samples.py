@@ -1,6 +1,7 @@
 """Hand-made plans, so that what is shown can be checked without a search."""
 
 from dataclasses import replace
+from typing import Any
 
 from irongrid.cli.plan.report import Report
 from irongrid.domain.curve import CurvePoint, ScalingCurve
@@ -36,6 +37,18 @@ POOL = Pool(
         Level(name="site", devices=16384, bytes_per_s=50e9, latency_s=8e-6),
     ),
 )
+
+
+def node_of(devices: int) -> Fleet:
+    """One node, with a price."""
+    level = replace(POOL.levels[0], devices=devices)
+    pool = replace(
+        POOL, nodes=1, devices_per_node=devices, levels=(level,), usd_per_device_h=2.5,
+        host_memory_bytes=2**40, node_watts=1000.0,
+    )  # fmt: skip
+    return Fleet(name="one node", pools=(pool,))
+
+
 FLEET = Fleet(name="h100-16k", pools=(POOL,))
 PLAN = ParallelPlan(
     world_size=16384,
@@ -84,7 +97,7 @@ PRICED = PricedPlan(
 )  # fmt: skip
 
 
-def other(step_time_s: float, usd_per_step: float | None, **degrees: int) -> PricedPlan:
+def other(step_time_s: float, usd_per_step: float | None, **degrees: Any) -> PricedPlan:
     """Another plan: slower or quicker, at another price."""
     plan = replace(PLAN, **degrees, stage_layers=())
     return replace(

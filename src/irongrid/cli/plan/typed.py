@@ -19,11 +19,11 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import RUNTIMES
 from irongrid.domain.training import OPTIMIZERS
 from irongrid.errors import Problem, SpecError
+from irongrid.planner.exports import NAMES as EXPORTS
 
 if TYPE_CHECKING:
     from irongrid.cli.plan.verb import Options
 
-EXPORTS = ("megatron", "torchtitan", "deepspeed", "fsdp2", "maxtext")
 WORDS: Mapping[str, tuple[str, ...]] = {
     "runtime": tuple(RUNTIMES),
     "precision": PRECISIONS,

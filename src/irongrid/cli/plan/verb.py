@@ -6,15 +6,21 @@ from pathlib import Path
 
 from irongrid.cli.failures import DONE, THE_ANSWER_IS_NO, wrong_input
 from irongrid.cli.plan import objects, table
+from irongrid.cli.plan.files import write_files, write_text
+from irongrid.cli.plan.page import page
 from irongrid.cli.plan.report import Report
 from irongrid.cli.plan.typed import as_typed, check_words
 from irongrid.cli.screen import Screen
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import Answer, Misfit
+from irongrid.planner.curve import scaling_curve
 from irongrid.planner.exports import export
+from irongrid.planner.matrix import communication_matrix
+from irongrid.planner.pareto import pareto_front
+from irongrid.planner.question import check
+from irongrid.planner.rank_map import rank_map
 from irongrid.planner.search import search
-from irongrid.cli.plan.files import write_files, write_text
-from irongrid.cli.plan.page import page
+from irongrid.sdk.measured import calibrated
 from irongrid.sdk.plan import (
     GLOBAL_BATCH,
     SEQ_LEN,
@@ -87,7 +93,7 @@ def plan(options: Options) -> int:
     with as_typed():
         check_words(options)
         asked = _asked(options)
-        coefficients = shipped_coefficients()
+        coefficients = _coefficients(screen, options, asked)
         answer = search(asked.question, coefficients)
     for assumption in asked.assumed:
         screen.note(f"assumed: {assumption}")
@@ -138,6 +144,20 @@ def _asked(options: Options) -> Asked:
     )
 
 
+def _coefficients(screen: Screen, options: Options, asked: Asked) -> Coefficients:
+    """The shipped fit, moved by the person's own measured steps where there are some."""
+    shipped = shipped_coefficients()
+    if not options.measured:
+        return shipped
+    check(asked.question)
+    found = calibrated(options.measured, asked.question, shipped)
+    screen.note(
+        f"calibrated with {found.rows} measured steps: predictions for them were "
+        f"{100 * found.error_before:.1f}% off on average, now {100 * found.error_after:.1f}%"
+    )
+    return found.coefficients
+
+
 def _alone(options: Options) -> None:
     """A job's file says these things itself."""
     for name in OF_THE_JOB:
@@ -159,9 +179,12 @@ def _nothing(screen: Screen, asked: Asked, answer: Answer) -> int:
 
 def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coefficients) -> Report:
     """The answer with what else was asked for; a page shows all of it."""
-    question = asked.question
-    wants_front = options.pareto or bool(options.html)
-    wants_curve = options.curve or bool(options.html)
+    question, best = asked.question, answer.best
+    pool = next(pool for pool in question.fleet.pools if pool.name == best.pool)
+    matrix = ranks = None
+    if options.matrix or options.html:
+        matrix = communication_matrix(best.plan, question.model, question.training, pool)
+        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis())
     return Report(
         model_name=asked.model_name,
         model=question.model,
@@ -169,8 +192,10 @@ def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coeffi
         fleet=question.fleet,
         goal=options.goal,
         answer=answer,
-        pareto=pareto_front(question, coefficients) if wants_front else (),
-        curve=scaling_curve(question, coefficients) if wants_curve else None,
+        pareto=pareto_front(question, coefficients) if options.pareto or options.html else (),
+        curve=scaling_curve(question, coefficients) if options.curve or options.html else None,
+        matrix=matrix,
+        ranks=ranks,
     )
 
 
@@ -192,6 +217,8 @@ def _show(screen: Screen, options: Options, report: Report, files: Mapping[str, 
         table.show_front(screen, report.pareto)
     if options.curve and report.curve is not None:
         table.show_curve(screen, report.curve)
+    if options.matrix and report.matrix is not None:
+        table.show_matrix(screen, report.matrix)
     if options.to:
         for name in files:
             screen.say(f"wrote {Path(options.to) / name}")
