@@ -74,6 +74,11 @@ def _what(runtime: str, plan: ParallelPlan, model: ModelShape) -> tuple[str, lis
             "Transformer Engine brings fused kernels and Megatron-LM compiles what is left by "
             "itself; a whole-model compile would break its overlap of communication"
         ]
+    if runtime == "torchtitan" and plan.pp > 1 and plan.schedule not in ("1f1b", "interleaved"):
+        return "the loss", [
+            f"{plan.schedule} runs the two halves of backward apart, which torch's pipelining "
+            "refuses on compiled blocks"
+        ]
     if runtime == "deepspeed" and plan.zero == "3":
         return "nothing at first", [
             "ZeRO-3 gathers weights in hooks, at which a graph breaks; compile only if the "

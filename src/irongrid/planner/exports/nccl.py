@@ -140,9 +140,9 @@ def _algorithm(plan: ParallelPlan, pool: Pool) -> Iterator[Advice]:
         variable="NCCL_ALGO",
         value=None,
         reason=f"leave it unset: for a bucket of 25 MiB over {min(nodes, replicas)} nodes at "
-        f"{rate / 1e9:.3g} GB/s we estimate {ring_s * 1e3:.2g} ms by ring and {tree_s * 1e3:.2g} ms by tree: expect "
-        f"{winner}. If NCCL_DEBUG_SUBSYS=TUNING shows the other, try NCCL_ALGO=allreduce:{winner} "
-        "(2.24 or newer) and measure",
+        f"{rate / 1e9:.3g} GB/s we estimate {ring_s * 1e3:.2g} ms by ring and "
+        f"{tree_s * 1e3:.2g} ms by tree, so expect {winner}; where NCCL_DEBUG_SUBSYS=TUNING shows "
+        f"the other, measure with NCCL_ALGO=allreduce:{winner} (2.24 or newer)",
     )
 
 
@@ -186,8 +186,8 @@ def _channels(plan: ParallelPlan, pool: Pool) -> Iterator[Advice]:
         variable="NCCL_MIN_CTAS, NCCL_MAX_CTAS",
         value=None,
         reason="leave them unset: channels take multiprocessors from the products that they "
-        "overlap with, and NCCL takes only as many as fill the links; raise the minimum only for a collective that is "
-        "exposed and below the link's rate in nccl-tests",
+        "overlap with, and NCCL takes only as many as fill the links; raise the minimum only for "
+        "a collective that is exposed and below the link's rate in nccl-tests",
     )
 
 
