@@ -62,7 +62,7 @@ class Parameter:
     copies: tuple[str, ...] = ()
 
 
-_TITAN = ("torchtitan-async",)
+_TITAN = ("torchtitan-async", "torchtitan-eager")
 PARAMETERS = (
     # Gathered inputs of both layers, the output before it is scattered, and their gradients.
     Parameter("shared", "gathered_inputs", 4.0, 0.4),
@@ -72,8 +72,8 @@ PARAMETERS = (
     Parameter("shared", "fragmentation", 0.03, 0.5),
     # 2 bytes in half precision, 4 in full for the loss, 4 for its gradient, 2 for the former's.
     Parameter("*", "logit_bytes", 12.0, 0.25),
-    Parameter("megatron-2021", "kept_share", 1.0, 0.1),
-    Parameter("megatron-2021", "fixed_bytes", 1.5e9, 0.5),
+    Parameter("megatron-2022", "kept_share", 1.0, 0.1, copies=("megatron-2021",)),
+    Parameter("megatron-2022", "fixed_bytes", 1.5e9, 0.5, copies=("megatron-2021",)),
     Parameter("megatron-deepspeed", "kept_share", 1.0, 0.1, copies=("zero3-2021",)),
     # Two communication buckets of 500 million elements each, DeepSpeed's default, and a context.
     Parameter("megatron-deepspeed", "fixed_bytes", 4e9, 0.5, copies=("zero3-2021",)),
@@ -86,7 +86,9 @@ PARAMETERS = (
     Parameter("llm-foundry", "logit_bytes", 6.0, 0.3),
     # The block in work and the one that is gathered ahead.
     Parameter("torchtitan", "gathered_blocks", 2.0, 0.3, copies=(*_TITAN, "fsdp2")),
-    Parameter("torchtitan", "kept_share", 1.0, 0.1, copies=_TITAN),
+    Parameter("torchtitan", "kept_share", 1.0, 0.1, copies=("torchtitan-async",)),
+    # Without a compiler, norms and activations keep copies that it would merge.
+    Parameter("torchtitan-eager", "kept_share", 1.1, 0.1, times="torchtitan"),
     # Every second matrix product and attention's output are saved: 63.5 of 139 KB of an 8B block.
     Parameter("torchtitan", "selective_share", 0.456, 0.1, copies=_TITAN),
     Parameter("torchtitan", "fixed_bytes", 1.5e9, 0.5, copies=_TITAN),

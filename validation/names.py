@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from irongrid.domain.fleet import Accelerator
 from irongrid.domain.model import Experts, ModelShape
@@ -77,6 +78,7 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+@cache
 def shape_of(name: str) -> ModelShape | None:
     """The shape that the catalog or this file knows under the name, or one much like it."""
     short = plain(name)
@@ -126,6 +128,7 @@ _FAMILIES = (
 _SLOWEST_FIRST = ("RTX-2080-Ti", "Titan-RTX", "RTX-3090")
 
 
+@cache
 def device_of(name: str, memory_gb: float | None) -> Device:
     """The device of this name; of several, the slowest, which sets the pace.
 
@@ -212,8 +215,20 @@ def behaviour_of(
     if "fsdp" in text:
         return "fsdp2"
     if "megatron" in text:
-        return "megatron-2021" if old and "core" not in text else "megatron"
+        return _megatron_year(text, place) if old and "core" not in text else "megatron"
     return "generic"
+
+
+def _megatron_year(framework: str, place: str) -> str:
+    """Megatron-LM by the year of its paper: fused attention came in 2023.
+
+    The zero-bubble code of 2023 still writes its scores, as its memory shows.
+    """
+    found = re.search(r"arxiv:(\d\d)\d\d\.", place.lower())
+    year = int(found[1]) if found else 21
+    if "zero-bubble" in framework or year == 22:
+        return "megatron-2022"
+    return "megatron" if year > 22 else "megatron-2021"
 
 
 def _bridge_release(place: str) -> str:

@@ -32,7 +32,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "expert_half_tokens": {"*": (300.0, 0.5)},
     "elementwise_passes": {"*": (12.0, 0.5)},
     "activation_passes": {"*": (2.5, 0.5)},
-    "elementwise_behaviour": {
+    "fusion": {
         "*": (1.0, 0.001), "each": (1.0, 0.3), "torchtitan-eager": (2.0, 0.3),
     },
     "cast_passes": {"*": (2.0, 0.7)},
@@ -73,7 +73,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     },
     "dp_exposed": {
         "*": (0.5, 0.4), "each": (1.0, 0.4), "megatron-2021": (1.6, 0.3),
-        "megatron-deepspeed": (1.6, 0.3),
+        "megatron-2022": (1.6, 0.3), "megatron-deepspeed": (1.6, 0.3),
     },
     "shard_exposed": {"*": (0.15, 0.5), "each": (1.0, 0.4), "zero3-2021": (5.0, 0.5)},
     "shard_hidden": {"*": (0.9, 0.2)},

@@ -24,6 +24,7 @@ class Published:
     """A layout that somebody has trained with.
 
     Attributes:
+        layout: the published one, in words.
         asked: arguments of `irongrid.plan` that set the task.
         pins: the layout.
         step_time_s: as published, or worked out from what is; None where nothing is.
@@ -34,6 +35,7 @@ class Published:
     source: str
     model: str
     fleet: str
+    layout: str
     asked: Mapping[str, Any]
     pins: Mapping[str, Pin]
     step_time_s: float | None = None
@@ -47,6 +49,7 @@ LAYOUTS = (
         source="arXiv:2104.04473, table 2 (2021-04)",
         model="gpt3-175b",
         fleet="a100-1024",
+        layout="tp8 pp12 dp8, micro-batch 1, full recompute",
         asked={"devices": 768, "global_batch": 1536, "seq_len": 2048, "precision": "fp16"},
         pins={"tp": 8, "pp": 12, "dp": 8, "micro_batch": 1, "recompute": "full", "zero": "none"},
         step_time_s=39.4,
@@ -57,6 +60,7 @@ LAYOUTS = (
         source="arXiv:2205.05198, tables 3 and 5 (2022-05)",
         model="gpt3-175b",
         fleet="a100-1024",
+        layout="tp8 pp8, micro-batch 1, interleaved x3, selective recompute",
         asked={"devices": 64, "global_batch": 64, "seq_len": 2048, "precision": "fp16"},
         pins={
             "tp": 8, "pp": 8, "virtual_stages": 3, "schedule": "interleaved", "micro_batch": 1,
@@ -70,6 +74,7 @@ LAYOUTS = (
         source="arXiv:2407.21783, table 4 (2024-07)",
         model="llama3.1-405b",
         fleet="h100-16k",
+        layout="tp8 pp16 dp128, ZeRO, no recompute",
         asked={"devices": 16384, "global_batch": 2048, "seq_len": 8192, "precision": "bf16"},
         pins={"tp": 8, "cp": 1, "pp": 16, "dp": 128},
         # 6 x 405.9e9 weights and attention, over 400 TFLOP/s on 16,384 GPUs.
@@ -81,8 +86,9 @@ LAYOUTS = (
         source="arXiv:2412.19437, sections 1 and 3.2, table 1 (2024-12)",
         model="deepseek-v3",
         fleet="h800-2048",
+        layout="pp16 ep64 dp128, ZeRO-1, DualPipe, no tp",
         asked={"devices": 2048, "global_batch": 15360, "seq_len": 4096, "precision": "fp8"},
-        pins={"tp": 1, "pp": 16, "ep": 64, "dp": 128, "zero": "1", "schedule": "dualpipev"},
+        pins={"tp": 1, "pp": 16, "ep": 64, "dp": 128, "zero": "1"},
         # 180,000 GPU hours for a million million tokens: 1,543 tokens/s per GPU.
         step_time_s=19.9,
         said="180K GPU hours for 1T tokens",
@@ -93,6 +99,7 @@ LAYOUTS = (
         source="Megatron-LM, megatron/core/transformer/moe/README.md at 022bcb5 (2025)",
         model="mixtral-8x7b",
         fleet="h100-16k",
+        layout="pp4 ep8 dp8, micro-batch 1, ZeRO-1",
         asked={"devices": 32, "global_batch": 128, "seq_len": 4096, "precision": "bf16"},
         pins={"tp": 1, "pp": 4, "ep": 8, "dp": 8, "micro_batch": 1, "zero": "1"},
         said="no figure",
@@ -140,24 +147,26 @@ def described(priced: PricedPlan) -> str:
     return ", ".join(part for part in (*parts, extras(priced.plan)) if part not in ("", "-"))
 
 
+def figured(priced: PricedPlan) -> str:
+    """A plan with its two main figures."""
+    mfu = f"{100 * priced.mfu:.0f}% MFU"
+    return f"**{seconds(priced.step_time_s)}**, {mfu}: {described(priced)}"
+
+
 def table(rows: list[Compared]) -> str:
     """The table of the page."""
     lines = [
-        "| run | its layout | published | we say of it | we would choose | |",
-        "|---|---|---|---|---|---|",
+        "| run | published layout | published | we say of that layout | we would choose |",
+        "|---|---|---|---|---|",
     ]
     for row in rows:
-        theirs, ours = row.theirs, row.ours
-        layout, said = "does not fit by our p95", "-"
-        if theirs is not None:
-            layout = described(theirs)
-            said = f"{seconds(theirs.step_time_s)}, {100 * theirs.mfu:.0f}% MFU"
-        published = row.published.said
-        if row.published.step_time_s is not None:
-            published += f" ({seconds(row.published.step_time_s)})"
+        published = row.published
+        figure = published.said
+        if published.step_time_s is not None:
+            figure += f": {seconds(published.step_time_s)}"
+        said = figured(row.theirs) if row.theirs is not None else "its p95 does not fit"
         lines.append(
-            f"| {row.published.name} | {layout} | {published} | {said} | {described(ours)} "
-            f"| {seconds(ours.step_time_s)}, {100 * ours.mfu:.0f}% MFU |"
+            f"| {published.name} | {published.layout} | {figure} | {said} | {figured(row.ours)} |"
         )
     return "\n".join(lines)
 

@@ -36,6 +36,8 @@ from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.plan import RECOMPUTE, SCHEDULES, ZERO
 from irongrid.domain.training import Training
 from irongrid.errors import IrongridError
+from irongrid.spec.devices import UsualNode
+from irongrid.spec.links import link_classes
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
@@ -158,7 +160,8 @@ def row_of(fields: Mapping[str, str]) -> Row:
         precision=precision,
         lora_rank=16 if "lora" in fields.get("notes", "").lower() else 0,
     )
-    work = {name: float(getattr(work_of(shape, training), name)) for name in _WORK}
+    described = work_of(shape, training)
+    work = {name: float(getattr(described, name)) for name in _WORK}
     work["runtime"] = float(BEHAVIOURS.index(behaviour))
     machine = _machine(fields, device, precision)
     ranks = layout["dp_replicate"] * layout["dp_shard"]
@@ -254,6 +257,13 @@ def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -
     return replace(shape, ffn=int(ffn)) if ffn else shape
 
 
+def _usual_net_bytes_per_s(node: UsualNode) -> float:
+    """What one device has of its usual node's NICs."""
+    rate = link_classes()[node.link].bytes_per_s
+    assert rate is not None, "the NICs of usual nodes have a rate"
+    return rate * node.nics / node.devices
+
+
 def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[str, float]:
     chip, node = device.accelerator, device.node
     half = max(chip.flops_per_s.get(p, 0.0) for p in ("bf16", "fp16"))
@@ -263,7 +273,7 @@ def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[
     island = float(domain[1]) if domain else float(node.island or 256)
     if not domain and island < per_node:
         island = per_node
-    net = (_positive(fields, "net_gbps_per_gpu") or 0.0) * 1e9 / 8 or node.nic_bytes_per_s
+    net = (_positive(fields, "net_gbps_per_gpu") or 0.0) * 1e9 / 8 or _usual_net_bytes_per_s(node)
     memory = (_positive(fields, "gpu_mem_gb") or 0.0) * 2**30 or float(chip.memory_bytes)
     near = chip.link_bytes_per_s or 0.7 * chip.host_bytes_per_s
     return {
@@ -343,9 +353,7 @@ def _mixed_tp(fields: Mapping[str, str]) -> float:
     return float(most[1]) if most and not small else 1.0
 
 
-def _recompute(
-    fields: Mapping[str, str], device: Device, assumed: list[str]
-) -> dict[str, float]:
+def _recompute(fields: Mapping[str, str], device: Device, assumed: list[str]) -> dict[str, float]:
     text = fields.get("recompute", "").lower()
     word = next((word for word in ("selective", "full", "none") if text.startswith(word)), None)
     if text in ("yes", "true", "1"):

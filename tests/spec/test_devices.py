@@ -13,7 +13,6 @@ from irongrid.domain.plan import PRECISIONS
 from irongrid.errors import Refused
 from irongrid.spec import devices
 from irongrid.spec.catalog import accelerator, accelerator_names, sources_of, usual_node
-from irongrid.spec.links import link_classes
 
 WANTED = (
     "V100", "T4", "A10", "A40", "L4", "L40S", "A100-40GB", "A100-80GB", "H100 SXM", "H100 PCIe",
@@ -156,9 +155,12 @@ def test_a_plug_in_that_brings_something_else_is_refused(plug_in: Any) -> None:
         accelerator("H100")
 
 
-def test_the_nics_of_every_usual_node_are_of_a_class_with_a_rate() -> None:
+def test_a_device_has_its_share_of_the_nics_of_its_usual_node() -> None:
+    # Eight of 400 Gbit/s for eight devices; four of 100 Gbit/s for eight.
+    assert usual_node("H100-80GB").nic_bytes_per_s == 50e9
+    assert usual_node("V100-SXM2-32GB").nic_bytes_per_s == 6.25e9
     for name in accelerator_names():
-        assert link_classes()[usual_node(name).link].bytes_per_s
+        assert usual_node(name).nic_bytes_per_s > 0
 
 
 def test_every_class_of_links_has_a_source_with_a_date() -> None:

@@ -95,6 +95,14 @@ def test_more_tpus_than_a_pod_holds_are_several_tori_on_a_network() -> None:
     ]
 
 
+def test_tpus_that_are_not_wired_as_a_torus_are_islands_of_one_host() -> None:
+    text = "pools: {t: {accelerator: TPU v5e, nodes: 2, network: {topology: flat}}}"
+    pool = fleet(text).pools[0]
+
+    assert pool.torus == ()
+    assert [(level.name, level.devices) for level in pool.levels] == [("island", 8), ("site", 16)]
+
+
 def test_a_catalog_device_can_differ_in_a_figure() -> None:
     text = "pools: {h: {accelerator: H100, nodes: 1, device: {peak_watts: 500, memory: 96GiB}}}"
     device = fleet(text).pools[0].accelerator

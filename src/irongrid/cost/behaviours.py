@@ -9,16 +9,19 @@ from irongrid.cost.columns import Column
 # counts: Megatron of 2021 has no flash attention, and a release of a framework may halve the host
 # time.
 BEHAVIOURS: tuple[str, ...] = (
-    "generic", "megatron", "megatron-2021", "megatron-deepspeed", "zero3-2021", "llm-foundry",
+    "generic", "megatron", "megatron-2021", "megatron-2022", "megatron-deepspeed", "zero3-2021",
+    "llm-foundry",
     "torchtitan", "torchtitan-async", "torchtitan-eager", "megatron-bridge",
     "megatron-bridge-2604", "megatron-bridge-2511", "nemo", "deepspeed", "fsdp2", "maxtext",
     "irongrid",
 )  # fmt: skip
 # Behaviours whose attention writes its scores to memory: before flash attention was usual.
-UNFUSED: frozenset[str] = frozenset({"megatron-2021", "megatron-deepspeed", "zero3-2021"})
+UNFUSED: frozenset[str] = frozenset(
+    {"megatron-2021", "megatron-2022", "megatron-deepspeed", "zero3-2021"}
+)
 # Behaviours that share most of their code.
 FAMILIES: tuple[tuple[str, ...], ...] = (
-    ("megatron-2021",), ("megatron-deepspeed",), ("zero3-2021", "deepspeed"),
+    ("megatron-2021", "megatron-2022"), ("megatron-deepspeed",), ("zero3-2021", "deepspeed"),
     ("torchtitan", "torchtitan-async", "torchtitan-eager", "fsdp2", "irongrid"),
     ("llm-foundry",), ("maxtext",),
     ("megatron", "megatron-bridge", "megatron-bridge-2604", "megatron-bridge-2511", "nemo"),

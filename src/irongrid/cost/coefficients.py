@@ -39,7 +39,7 @@ TABLES: Mapping[str, str] = {
     "behaviour_efficiency": "behaviour",
     "device_efficiency": "device",
     "flash_behaviour": "behaviour",
-    "elementwise_behaviour": "behaviour",
+    "fusion": "behaviour",
     "flash_efficiency": "generation",
     "host_layer_s": "behaviour",
     "host_expert_s": "behaviour",
@@ -71,7 +71,7 @@ class Coefficients:
         expert_efficiency, expert_half_tokens: of grouped products over experts.
         elementwise_passes: reads and writes of the residual stream in a block's forward pass.
         activation_passes: the same of the feed-forward layer's inner width.
-        elementwise_behaviour: how well a framework fuses them, relative to the others.
+        fusion: memory passes of a framework relative to the others: fewer where it fuses more.
         cast_passes: further passes over a product's input where it is quantised.
         flash_efficiency: share of the bf16 peak that fused attention reaches.
         flash_behaviour: of a framework's fused attention relative to the others'.
@@ -118,7 +118,7 @@ class Coefficients:
     expert_half_tokens: float
     elementwise_passes: float
     activation_passes: float
-    elementwise_behaviour: Table
+    fusion: Table
     cast_passes: float
     flash_efficiency: Table
     flash_behaviour: Table

@@ -3,8 +3,8 @@
 Least squares on the logarithm of step time, with a prior on every coefficient, by Levenberg and
 Marquardt's method; derivatives by finite differences, as the formulas are cheap by columns. A
 table's words share a base: what was not measured follows those that were.
-Source: Marquardt, SIAM J. Appl. Math. 11(2), 1963; Huber's weights against odd rows, Ann. Math.
-Stat. 35(1), 1964.
+Sources: Marquardt, SIAM J. Appl. Math. 11(2), 1963; Cauchy's weights against odd rows, as in
+Holland and Welsch, Commun. Stat. A6(9), 1977.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,8 @@ from irongrid.cost.step import formula_time
 Vector = NDArray[np.float64]
 # Standard deviation of a measured step time around a right prediction, in log units.
 _NOISE = 0.05
-_HUBER = 2.0
+# Errors of so many of these are odd rather than large.
+_ODD = 2.5
 _STEP = 1e-4
 
 
@@ -132,7 +133,7 @@ def fit(
     hessian = np.diag(sigma**-2)
     for _ in range(rounds):
         slopes = _slopes(predict, parameters, words, vector, now)
-        weight = _huber(now - target) * points.weight / _NOISE**2
+        weight = _trust(now - target) * points.weight / _NOISE**2
         hessian = (slopes * weight[:, None]).T @ slopes + np.diag(sigma**-2)
         pull = slopes.T @ (weight * (target - now)) - (vector - centre) / sigma**2
         gained = 0.0
@@ -169,14 +170,14 @@ def _words_of(points: Points) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _huber(error: Vector) -> Vector:
-    size = np.abs(error) / _NOISE
-    return np.where(size <= _HUBER, 1.0, _HUBER / np.maximum(size, 1e-12))
+def _trust(error: Vector) -> Vector:
+    """Weight of each point by its error: what is far off is an odd row, not a discovery."""
+    return np.asarray(1.0 / (1.0 + (error / (_ODD * _NOISE)) ** 2))
 
 
 def _cost(error: Vector, weight: Vector, prior: Vector) -> float:
-    size = np.abs(error) / _NOISE
-    loss = np.where(size <= _HUBER, size**2, 2 * _HUBER * size - _HUBER**2)
+    size = error / _NOISE
+    loss = _ODD**2 * np.log1p((size / _ODD) ** 2)
     return float(weight @ loss + prior @ prior)
 
 

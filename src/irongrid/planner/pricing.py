@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import PeakMemory, StepTime
+from irongrid.cost.energy import PowerCoefficients, energy_j_per_step
 from irongrid.cost.inputs import machine_of, work_of
 from irongrid.cost.memory import peak_memory
+from irongrid.cost.money import co2_g_per_step, usd_per_step
 from irongrid.cost.residual import features_of
 from irongrid.cost.step import formula_time, step_time
 from irongrid.domain.fleet import Pool, Site
@@ -21,7 +23,7 @@ from irongrid.planner.rows import layout
 from irongrid.planner.table import Mask, Table
 
 Floats = NDArray[np.float64]
-JOULES_PER_KWH = 3.6e6
+_POWER = PowerCoefficients()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class Pricer:
         self._refuse_unknown_prices()
 
     def _refuse_unknown_prices(self) -> None:
-        if self.goal.cost and self.pool.usd_per_device_h is None and not self.site.usd_per_kwh:
+        if self.goal.cost and self.pool.usd_per_device_h is None:
             raise Refused(
                 "no_price",
                 f"pool {self.pool.name} has no price, so no plan is the cheapest",
@@ -104,23 +106,23 @@ class Pricer:
 
     def bill(self, table: Table, step: StepTime) -> Bill:
         """Energy, money and carbon of each candidate's step."""
-        devices = table["devices"]
-        energy = self._energy_j(devices, step)
-        kwh = energy / JOULES_PER_KWH
-        usd = None
-        if self.pool.usd_per_device_h is not None or self.site.usd_per_kwh:
-            rent = (self.pool.usd_per_device_h or 0.0) / 3600 * devices * step.p50_s
-            usd = rent + kwh * self.site.usd_per_kwh
-        carbon = self.site.carbon_g_per_kwh
-        return Bill(energy_j=energy, usd=usd, co2_g=None if carbon is None else kwh * carbon)
-
-    def _energy_j(self, devices: NDArray[np.int64], step: StepTime) -> Floats:
-        device = self.pool.accelerator
-        busy = step.parts_s["compute"] + step.parts_s["optimizer"]
-        node = self.pool.node_watts / self.pool.devices_per_node
-        swing = device.peak_watts - device.idle_watts
-        joules = (device.idle_watts + node) * step.p50_s + swing * busy
-        return np.asarray(self.site.pue * devices * joules)
+        energy = energy_j_per_step(
+            step,
+            self._machine,
+            table["devices"],
+            _POWER,
+            node_watts=self.pool.node_watts,
+            pue=self.site.pue,
+        )
+        usd = usd_per_step(
+            step.p50_s,
+            table["devices"],
+            energy,
+            usd_per_device_h=self.pool.usd_per_device_h,
+            usd_per_kwh=self.site.usd_per_kwh,
+        )
+        carbon = co2_g_per_step(energy, carbon_g_per_kwh=self.site.carbon_g_per_kwh)
+        return Bill(energy_j=energy, usd=usd, co2_g=carbon)
 
     def score(self, table: Table, step: StepTime) -> Floats:
         """How bad each candidate is: the goal's weights on the logarithm of each figure."""

@@ -5,21 +5,25 @@ import numpy as np
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
 from irongrid.planner.answer import Answer, Effort, Misfit, PricedPlan
-from irongrid.planner.misfit import misfit
 from irongrid.planner.explore import Found
+from irongrid.planner.misfit import misfit
 from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, added, curve_sizes, pool_search
 from irongrid.planner.question import Question, check, goal_of
+from irongrid.planner.why import explained
 
 # Counts of devices that are tried at once where a pool's whole count cannot be used.
 _COUNTS = 4
 _TRIES = 2
 
 
-def search(question: Question, coefficients: Coefficients) -> Answer:
+def search(question: Question, coefficients: Coefficients, *, explain: bool = True) -> Answer:
     """The best plans, or why there are none.
 
     With a count of devices, plans for exactly that many. Without, plans for all devices of a pool;
     for fewer where that many cannot be used, or where fewer serve the goal better.
+
+    Args:
+        explain: say why, which takes a few searches more.
 
     Raises:
         SpecError: the question itself is wrong.
@@ -33,8 +37,9 @@ def search(question: Question, coefficients: Coefficients) -> Answer:
         plans += found
         effort = added(effort, spent)
     plans.sort(key=lambda plan: plan.score)
+    kept = tuple(plans[: question.keep])
     return Answer(
-        plans=tuple(plans[: question.keep]),
+        plans=explained(kept, question, coefficients) if explain else kept,
         effort=effort,
         misfit=None if plans else _nearest_misfit(question, coefficients),
     )
@@ -75,9 +80,7 @@ def _of_pool(
     return one.plans(found), effort
 
 
-def _on_fewer(
-    question: Question, one: PoolSearch, sizes: tuple[int, ...]
-) -> tuple[Found, Effort]:
+def _on_fewer(question: Question, one: PoolSearch, sizes: tuple[int, ...]) -> tuple[Found, Effort]:
     """The best plans on the largest counts that can be used, as more devices are faster."""
     effort, found = Effort(), Found(table={}, score=np.zeros(0), effort=Effort())
     # Fewer devices hold less, so what does not fit twice as many will not fit them.

@@ -16,6 +16,7 @@ from typing import Any
 
 from irongrid.domain.fleet import Accelerator
 from irongrid.errors import NotFound, Refused
+from irongrid.spec.links import link_classes
 
 ENTRY_POINTS = "irongrid.devices"
 _MIB = 2**20
@@ -34,6 +35,7 @@ class UsualNode:
 
     Attributes:
         island: devices that the scale-up link joins; 0 where it is a torus.
+        nic_bytes_per_s: scale-out, one direction, per device.
         watts: of the node without its devices.
         link: class of the NICs.
         torus_axes, torus_devices: of the largest torus; 0 where devices form none.
@@ -42,6 +44,7 @@ class UsualNode:
     devices: int
     island: int
     nics: int
+    nic_bytes_per_s: float
     host_memory_bytes: int
     cpus: int
     watts: float
@@ -89,6 +92,7 @@ def usual_node(name: str) -> UsualNode:
         devices=node["devices"],
         island=node["island"],
         nics=node["nics"],
+        nic_bytes_per_s=_rate_of(node["link"]) * node["nics"] / node["devices"],
         host_memory_bytes=node["host_memory_gib"] * 2**30,
         cpus=node["cpus"],
         watts=float(node["watts"]),
@@ -96,6 +100,12 @@ def usual_node(name: str) -> UsualNode:
         torus_axes=node.get("torus_axes", 0),
         torus_devices=node.get("torus_devices", 0),
     )
+
+
+def _rate_of(link: str) -> float:
+    rate = link_classes()[link].bytes_per_s
+    assert rate is not None, f"the NICs of usual nodes have a rate, {link} has none"
+    return rate
 
 
 def sources_of(name: str) -> Mapping[str, Source]:
@@ -131,12 +141,6 @@ def catalog_name(name: str, memory_gb: float | None = None) -> str:
     fix = f"did you mean {near}? " if near else ""
     fix += "A fleet file can describe any device by its numbers"
     raise NotFound("unknown_device", f"there is no device {name[:_LONGEST]!r} in the catalog", fix)
-
-
-def nearest_name(name: str) -> str | None:
-    """The device of the catalog that a misspelt name seems to mean."""
-    near = get_close_matches(_plain(name), _aliases(), n=1)
-    return _aliases()[near[0]][0] if near else None
 
 
 def nearest_name(name: str) -> str | None:

@@ -315,7 +315,9 @@ def _class_of(name: str | None) -> LinkClass:
 
 
 def _island(usual: UsualNode, per_node: int, devices: int, rate: float) -> int:
-    """As many devices as usual, in a node or in a rack of nodes."""
+    """As many devices as usual, in a node or in a rack of nodes; a torus is no island of a tree."""
+    if not usual.island:
+        return per_node
     if not rate or usual.island == 1:
         return 1
     if usual.island > usual.devices:

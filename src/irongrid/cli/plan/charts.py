@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log10
 
 from irongrid.cli.plan import svg
 
@@ -9,6 +10,8 @@ WIDTH = 920.0
 LEFT = 190.0
 RIGHT = 90.0
 ROW = 34.0
+# Figures whose largest is so many times the smallest are drawn by powers of ten.
+POWERS_FROM = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,63 +93,91 @@ class Point:
     is_chosen: bool = False
 
 
-def scatter(points: Sequence[Point], *, x_name: str, y_name: str, joined: bool = True) -> str:
-    """Points from lower left to upper right; for a front, where less of both is better."""
-    width, height, left, foot = 440.0, 300.0, 62.0, 44.0
-    low_x, high_x = _span([point.x for point in points])
-    low_y, high_y = _span([point.y for point in points])
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Where a figure lies on an axis: in proportion, or by powers where it spans some of them."""
 
-    def place(point: Point) -> tuple[float, float]:
-        x = left + (width - left - 16) * (point.x - low_x) / (high_x - low_x)
-        return x, 14 + (height - foot - 14) * (1 - (point.y - low_y) / (high_y - low_y))
+    low: float
+    high: float
+    powers: bool
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Axis":
+        """The axis that shows these values with some air around them."""
+        low, high = min(values), max(values)
+        if low > 0 and high / low > POWERS_FROM:
+            air = (high / low) ** 0.08
+            return cls(log10(low / air), log10(high * air), True)
+        air = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
+        return cls(max(0.0, low - air) if low >= 0 else low - air, high + air, False)
+
+    def share(self, value: float) -> float:
+        """The value's place, 0 to 1."""
+        at = log10(value) if self.powers else value
+        return (at - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Round values that are worth a line."""
+        if not self.powers:
+            return svg.ticks(self.low, self.high, 5)
+        tens = range(int(self.low) - 1, int(self.high) + 2)
+        few = self.high - self.low > 2.5
+        marks = [10.0**ten * unit for ten in tens for unit in ((1,) if few else (1, 2, 5))]
+        return [mark for mark in marks if self.low <= log10(mark) <= self.high]
+
+
+def scatter(points: Sequence[Point], *, x_name: str, y_name: str) -> str:
+    """Two figures of several plans, joined in the order of the first."""
+    width, height, left, foot = 440.0, 300.0, 62.0, 44.0
+    across, upwards = Axis.of([p.x for p in points]), Axis.of([p.y for p in points])
+
+    def x_of(value: float) -> float:
+        return left + (width - left - 16) * across.share(value)
+
+    def y_of(value: float) -> float:
+        return 14 + (height - foot - 14) * (1 - upwards.share(value))
 
     out = []
-    for tick in svg.ticks(low_x, high_x, 5):
-        x, _ = place(Point(tick, low_y, ""))
+    for tick in across.ticks():
+        x = x_of(tick)
         out.append(svg.line(x, 14, x, height - foot, "grid"))
         out.append(svg.text(x, height - foot + 16, short(tick), anchor="middle", css="small"))
-    for tick in svg.ticks(low_y, high_y, 5):
-        _, y = place(Point(low_x, tick, ""))
+    for tick in upwards.ticks():
+        y = y_of(tick)
         out.append(svg.line(left, y, width - 16, y, "grid"))
         out.append(svg.text(left - 6, y + 4, short(tick), anchor="end", css="small"))
     out.append(svg.text((left + width) / 2, height - 8, x_name, anchor="middle", css="small"))
-    turned = f'<g transform="rotate(-90 12 {height / 2 - 16:g})">'
-    middle = svg.text(12, height / 2 - 16, y_name, anchor="middle", css="small")
-    out.append(f"{turned}{middle}</g>")
+    middle = height / 2 - 16
+    name = svg.text(12, middle, y_name, anchor="middle", css="small")
+    out.append(f'<g transform="rotate(-90 12 {middle:g})">{name}</g>')
     ordered = sorted(points, key=lambda point: (point.x, -point.y))
-    if joined and len(points) > 1:
-        out.append(svg.path([place(point) for point in ordered], "front"))
+    if len(points) > 1:
+        out.append(svg.path([(x_of(p.x), y_of(p.y)) for p in ordered], "front"))
     for point in ordered:
-        x, y = place(point)
         css, radius = ("chosen", 6.0) if point.is_chosen else ("other", 4.5)
-        out.append(svg.dot(x, y, radius, css, f"{point.name}: {short(point.x)}, {short(point.y)}"))
-    out += _names(ordered, place, width)
+        hint = f"{point.name}: {short(point.x)}, {short(point.y)}"
+        out.append(svg.dot(x_of(point.x), y_of(point.y), radius, css, hint))
+    out += _names([(x_of(p.x), y_of(p.y), p) for p in ordered], width)
     return svg.drawing(width, height, out, f"{y_name} over {x_name}")
 
 
-def _names(points: Sequence[Point], place: object, width: float) -> list[str]:
+def _names(places: Sequence[tuple[float, float, Point]], width: float) -> list[str]:
     """Words beside the points, those left out that would cover another's."""
-    assert callable(place)
     out: list[str] = []
     taken: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda point: not point.is_chosen):
-        x, y = place(point)
-        length = 6.1 * len(point.name)
-        anchor, start = ("start", x + 9) if x + 9 + length < width else ("end", x - 9 - length)
-        if any(abs(y - row) < 13 and start < end and begin < start + length
-               for begin, end, row in taken):  # fmt: skip
+    for x, y, point in sorted(places, key=lambda place: not place[2].is_chosen):
+        length = 5.9 * len(point.name)
+        to_the_right = x + 9 + length < width
+        start = x + 9 if to_the_right else x - 9 - length
+        if any(
+            abs(y - row) < 13 and start < end and begin < start + length
+            for begin, end, row in taken
+        ):
             continue
         taken.append((start, start + length, y))
-        at = x + 9 if anchor == "start" else x - 9
+        anchor, at = ("start", x + 9) if to_the_right else ("end", x - 9)
         out.append(svg.text(at, y - 7, point.name, anchor=anchor, css="small"))
     return out
-
-
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """The range of an axis: the values with some air, never empty."""
-    low, high = min(values), max(values)
-    air = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
-    return max(0.0, low - air) if low >= 0 else low - air, high + air
 
 
 def short(value: float) -> str:

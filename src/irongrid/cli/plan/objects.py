@@ -7,9 +7,13 @@ from irongrid.cli.plan.report import Report
 from irongrid.domain.codec import to_json
 from irongrid.domain.plan import ParallelPlan
 from irongrid.planner.answer import Misfit, PricedPlan
+from irongrid.planner.matrix import CommunicationMatrix
 from irongrid.planner.question import Question
+from irongrid.planner.rank_map import RankMap
 
 API_VERSION = "irongrid/v1"
+# Up to so many ranks the matrix lists each pair and each rank's place; beyond, groups say it all.
+RANKS_MAX = 1024
 # Figures of a priced plan, in the order in which they are printed.
 FIGURES = (
     "pool", "devices", "step_time_s", "step_time_s_p90", "parts_s", "tokens_per_s", "mfu", "hfu",
@@ -48,6 +52,25 @@ def report_object(report: Report) -> dict[str, Any]:
         value["pareto"] = [priced_object(priced) for priced in report.pareto]
     if report.curve is not None:
         value["curve"] = to_json(report.curve)
+    if report.matrix is not None and report.ranks is not None:
+        value["matrix"] = matrix_object(report.matrix, report.ranks)
+    return value
+
+
+def matrix_object(matrix: CommunicationMatrix, ranks: RankMap) -> dict[str, Any]:
+    """Traffic by kind, and for plans that are not too large by rank, with each rank's place."""
+    value: dict[str, Any] = {
+        "flows": to_json(matrix.flows),
+        "bytes_per_rank": dict(matrix.bytes_by_axis()),
+        "rank_map": {"order": ranks.order, "sides": list(ranks.sides)},
+    }
+    if matrix.plan.world_size <= RANKS_MAX:
+        senders, receivers, sent = matrix.pairs()
+        value["pairs"] = [
+            [int(sender), int(receiver), float(size)]
+            for sender, receiver, size in zip(senders, receivers, sent, strict=True)
+        ]
+        value["rank_map"]["places"] = ranks.coordinates.tolist()
     return value
 
 

@@ -9,7 +9,8 @@ from irongrid.cli.plan.charts import Bar, Point, scatter, stacked
 from irongrid.cli.plan.report import Report
 from irongrid.cli.plan.steps import timeline
 from irongrid.planner.answer import PricedPlan
-from irongrid.units import format_duration
+from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.units import format_bytes, format_duration
 
 BARS_MAX = 8
 
@@ -41,6 +42,8 @@ def _sections(report: Report) -> Iterator[str]:
         yield _section("What else could be had", _front(report))
     if report.curve is not None and len(report.curve.points) > 1:
         yield _section("On other sizes", _curve(report))
+    if report.matrix is not None and report.matrix.flows:
+        yield _section("What one rank sends in one step", _traffic(report.matrix))
     yield _section("The best few", _table(plans))
     yield _section("How sure this is", f"<p>{escape(_caveat(best))}</p>")
 
@@ -160,22 +163,23 @@ def _curve(report: Report) -> str:
     assert report.curve is not None
     now = report.answer.plans[0].devices
     unit = report.curve.unit_of_work
+    types = {point.device_type for point in report.curve.points}
     points = [
         Point(
             float(point.devices),
             point.work_per_s_p50,
-            f"{point.devices:,} {point.device_type}",
+            f"{point.devices:,}" if len(types) == 1 else f"{point.devices:,} {point.device_type}",
             is_chosen=point.devices == now,
         )
         for point in report.curve.points
     ]
-    return scatter(points, x_name="devices", y_name=f"{unit} a second")
+    chart = scatter(points, x_name="devices", y_name=f"{unit} a second")
+    return f'<div class="pair">{chart}</div>'
 
 
 def _table(plans: Sequence[PricedPlan]) -> str:
     names = ("", "degrees", "micro-batch", "schedule", "sharding", "devices", "step",
              "p90", "MFU", "GiB p95", "$ a step", "energy", "besides")  # fmt: skip
-    head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
     for number, priced in enumerate(plans):
         plan = priced.plan
@@ -194,8 +198,40 @@ def _table(plans: Sequence[PricedPlan]) -> str:
             words.energy(priced.energy_j_per_step),
             words.extras(plan) or "-",
         )
-        css = ' class="best"' if number == 0 else ""
-        rows.append(f"<tr{css}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+        rows.append(_row(cells, css=' class="best"' if number == 0 else ""))
+    return _rows(names, rows)
+
+
+def _traffic(matrix: CommunicationMatrix) -> str:
+    names = ("axis", "collective", "ranks of a group", "groups", "sent by a rank", "calls",
+             "within one", "")  # fmt: skip
+    flows = sorted(matrix.flows, key=lambda flow: -flow.bytes_per_rank)
+    return _rows(
+        names,
+        [
+            _row(
+                (
+                    words.PARTS.get(flow.axis, flow.axis),
+                    flow.collective,
+                    f"{flow.ranks:,}",
+                    f"{flow.groups:,}",
+                    format_bytes(flow.bytes_per_rank),
+                    f"{flow.calls:,}",
+                    flow.level,
+                    flow.criticality,
+                )
+            )
+            for flow in flows
+        ],
+    )
+
+
+def _row(cells: Sequence[str], css: str = "") -> str:
+    return f"<tr{css}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _rows(names: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in names)
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 

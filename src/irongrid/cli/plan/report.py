@@ -7,6 +7,8 @@ from irongrid.domain.fleet import Fleet, Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.training import Training
 from irongrid.planner.answer import Answer, PricedPlan
+from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.rank_map import RankMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,7 @@ class Report:
         goal: as the person named it.
         pareto: plans that no other beats in every figure.
         curve: the best plan's speed by size.
+        matrix, ranks: the best plan's traffic, and which device each of its ranks gets.
     """
 
     model_name: str
@@ -28,6 +31,8 @@ class Report:
     answer: Answer
     pareto: tuple[PricedPlan, ...] = ()
     curve: ScalingCurve | None = None
+    matrix: CommunicationMatrix | None = None
+    ranks: RankMap | None = None
 
     def pool_of(self, priced: PricedPlan) -> Pool:
         """The pool on which a plan runs."""

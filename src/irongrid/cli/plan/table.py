@@ -9,6 +9,8 @@ from irongrid.cli.screen import Screen
 from irongrid.cli.wording import cells
 from irongrid.domain.curve import ScalingCurve
 from irongrid.planner.answer import PricedPlan
+from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -160,6 +162,28 @@ def show_curve(screen: Screen, curve: ScalingCurve) -> None:
     screen.say()
     screen.say("speed by size; efficiency is against the smallest of its type", style="bold")
     screen.say(table)
+
+
+def show_matrix(screen: Screen, matrix: CommunicationMatrix) -> None:
+    """Who sends how much to whom in one step, the most first."""
+    table = _table()
+    for name in ("axis", "collective", "ranks", "groups", "sent by a rank", "calls", "within", ""):
+        numeric = name in ("ranks", "groups", "sent by a rank", "calls")
+        table.add_column(name, no_wrap=True, justify="right" if numeric else "left")
+    for flow in sorted(matrix.flows, key=lambda flow: -flow.bytes_per_rank):
+        table.add_row(
+            flow.axis,
+            flow.collective,
+            f"{flow.ranks:,}",
+            f"{flow.groups:,}",
+            format_bytes(flow.bytes_per_rank),
+            f"{flow.calls:,}",
+            flow.level,
+            flow.criticality,
+        )
+    screen.say()
+    screen.say("what one rank sends in one step", style="bold")
+    screen.say(table if matrix.flows else "nothing: one device does it all")
 
 
 def _table() -> "Table":

@@ -13,8 +13,12 @@ from irongrid.cli.plan.typed import as_typed, check_words
 from irongrid.cli.screen import Screen
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import Answer, Misfit
+from irongrid.planner.curve import scaling_curve
 from irongrid.planner.exports import export
+from irongrid.planner.matrix import communication_matrix
+from irongrid.planner.pareto import pareto_front
 from irongrid.planner.question import check
+from irongrid.planner.rank_map import rank_map
 from irongrid.planner.search import search
 from irongrid.sdk.measured import calibrated
 from irongrid.sdk.plan import (
@@ -175,7 +179,12 @@ def _nothing(screen: Screen, asked: Asked, answer: Answer) -> int:
 
 def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coefficients) -> Report:
     """The answer with what else was asked for; a page shows all of it."""
-    question = asked.question
+    question, best = asked.question, answer.best
+    pool = next(pool for pool in question.fleet.pools if pool.name == best.pool)
+    matrix = ranks = None
+    if options.matrix or options.html:
+        matrix = communication_matrix(best.plan, question.model, question.training, pool)
+        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis())
     return Report(
         model_name=asked.model_name,
         model=question.model,
@@ -183,6 +192,10 @@ def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coeffi
         fleet=question.fleet,
         goal=options.goal,
         answer=answer,
+        pareto=pareto_front(question, coefficients) if options.pareto or options.html else (),
+        curve=scaling_curve(question, coefficients) if options.curve or options.html else None,
+        matrix=matrix,
+        ranks=ranks,
     )
 
 
@@ -204,6 +217,8 @@ def _show(screen: Screen, options: Options, report: Report, files: Mapping[str, 
         table.show_front(screen, report.pareto)
     if options.curve and report.curve is not None:
         table.show_curve(screen, report.curve)
+    if options.matrix and report.matrix is not None:
+        table.show_matrix(screen, report.matrix)
     if options.to:
         for name in files:
             screen.say(f"wrote {Path(options.to) / name}")

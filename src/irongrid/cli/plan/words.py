@@ -54,9 +54,7 @@ def extras(plan: ParallelPlan) -> str:
     """Everything else that is not at its default, as a short list."""
     said = []
     if plan.recompute != "none":
-        layers = sum(plan.recompute_layers)
-        some = f" in {layers} layers" if plan.recompute_layers else ""
-        said.append(f"{plan.recompute} recompute{some}")
+        said.append(f"{plan.recompute} recompute{_in_part(plan)}")
     if plan.offload != "none":
         said.append(f"{plan.offload} offloaded to {plan.offload_tier}")
     if plan.cp > 1:
@@ -69,6 +67,15 @@ def extras(plan: ParallelPlan) -> str:
     if len(set(plan.stage_layers)) > 1:
         said.append(f"stages of {runs(plan.stage_layers)} layers")
     return ", ".join(said)
+
+
+def _in_part(plan: ParallelPlan) -> str:
+    """In how many layers of a stage, where not in all of them."""
+    layers = plan.recompute_layers
+    if not layers or layers == plan.stage_layers:
+        return ""
+    most, whole = max(layers), max(plan.stage_layers, default=0)
+    return f" in {most} of {whole} layers of a stage" if plan.pp > 1 else f" in {most} layers"
 
 
 def runs(values: Sequence[int]) -> str:
