@@ -16,7 +16,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "nvfp4": (0.65, 0.25),
     },
     "behaviour_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06)},
-    "device_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06), "other": (1.0, 0.001)},
+    "device_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06), "other": (1.0, 0.08)},
     "flash_behaviour": {
         "*": (1.0, 0.001), "each": (1.0, 0.25), "megatron": (1.3, 0.25), "nemo": (1.3, 0.25),
         "megatron-bridge": (1.3, 0.25), "megatron-bridge-2604": (1.3, 0.25),
