@@ -42,7 +42,8 @@ class Report:
     def title(self) -> str:
         """The question in one line."""
         tokens = f"{self.training.global_batch:,} x {self.training.seq_len:,} tokens"
-        return f"{self.model_name} ({_count(self.model.parameters)} parameters), batch {tokens}, for {self.goal}"
+        model = f"{self.model_name} ({_count(self.model.parameters)} parameters)"
+        return f"{model}, batch {tokens}, for {self.goal}"
 
     @property
     def where(self) -> str:
