@@ -86,6 +86,11 @@ class Row:
     not_expressible: str
 
     @property
+    def recomputes_unknown(self) -> bool:
+        """Whether the row does not say what is recomputed."""
+        return "recompute=none" in self.assumed
+
+    @property
     def is_lora(self) -> bool:
         """Whether only adapters are trained."""
         return self.values["lora_rank"] > 0
