@@ -10,7 +10,7 @@ from validation.measured_rows import COLUMNS, main
 from validation.recompute import settled
 from validation.rows import read_rows, row_of
 
-from irongrid.cost.coefficients import BEHAVIOURS
+from irongrid.cost.coefficients import BEHAVIOURS, Coefficients
 from irongrid.domain.plan import RECOMPUTE
 from irongrid.spec.catalog import load_coefficients
 
@@ -33,7 +33,7 @@ ODD: dict[str, dict[str, str]] = {
 }
 
 
-def _shipped():  # type: ignore[no-untyped-def]
+def _shipped() -> Coefficients:
     return learnt_from(load_coefficients()).coefficients
 
 
