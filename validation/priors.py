@@ -33,7 +33,8 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "elementwise_passes": {"*": (12.0, 0.5)},
     "activation_passes": {"*": (2.5, 0.5)},
     "fusion": {
-        "*": (1.0, 0.001), "each": (1.0, 0.3), "torchtitan-eager": (2.0, 0.3), "maxtext": (0.7, 0.3),
+        "*": (1.0, 0.001), "each": (1.0, 0.3), "torchtitan-eager": (2.0, 0.3),
+        "maxtext": (0.7, 0.3),
     },
     "cast_passes": {"*": (2.0, 0.7)},
     "flash_efficiency": {
