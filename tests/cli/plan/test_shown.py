@@ -242,3 +242,17 @@ def test_pools_and_sizes_are_columns_where_plans_differ_in_them(
 )
 def test_money_has_two_digits_at_least(usd: float | None, said: str) -> None:
     assert words.money(usd) == said
+
+
+def test_each_type_of_device_has_a_curve_of_its_own() -> None:
+    assert REPORT.curve is not None
+    slower = tuple(
+        replace(point, device_type="A100", work_per_s_p50=point.work_per_s_p50 / 3)
+        for point in REPORT.curve.points
+    )
+    both = replace(REPORT.curve, points=(*REPORT.curve.points, *slower))
+
+    text = page(replace(REPORT, curve=both))
+
+    assert "tokens a second over H100 devices" in text
+    assert "tokens a second over A100 devices" in text

@@ -160,21 +160,25 @@ def _front(report: Report) -> str:
 
 
 def _curve(report: Report) -> str:
+    """One chart for each type of device."""
     assert report.curve is not None
-    now = report.answer.plans[0].devices
-    unit = report.curve.unit_of_work
-    types = {point.device_type for point in report.curve.points}
-    points = [
-        Point(
-            float(point.devices),
-            point.work_per_s_p50,
-            f"{point.devices:,}" if len(types) == 1 else f"{point.devices:,} {point.device_type}",
-            is_chosen=point.devices == now,
-        )
-        for point in report.curve.points
-    ]
-    chart = scatter(points, x_name="devices", y_name=f"{unit} a second")
-    return f'<div class="pair">{chart}</div>'
+    best = report.answer.plans[0]
+    chosen_type = report.pool_of(best).accelerator.name
+    charts = []
+    for kind in dict.fromkeys(point.device_type for point in report.curve.points):
+        points = [
+            Point(
+                float(point.devices),
+                point.work_per_s_p50,
+                f"{point.devices:,}",
+                is_chosen=(kind, point.devices) == (chosen_type, best.devices),
+            )
+            for point in report.curve.points
+            if point.device_type == kind
+        ]
+        y_name = f"{report.curve.unit_of_work} a second"
+        charts.append(scatter(points, x_name=f"{kind} devices", y_name=y_name))
+    return f'<div class="pair">{"".join(charts)}</div>'
 
 
 def _table(plans: Sequence[PricedPlan]) -> str:
