@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from benchmarks.report import at_least, finish, say
+from benchmarks.report import at_least, at_most, finish, say
 from validation.errors import figures_of
 from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
@@ -34,6 +34,16 @@ COLUMNS = (
     "row_id", "step_time_s", "step_time_s_p90", "peak_memory_gib", "peak_memory_gib_p95",
     "assumed", "not_expressible",
 )  # fmt: skip
+
+# Mean error in per cent, at most, by what is left out and whether rows of it are shown, and by kind
+# of row. Rows whose device no other source measured are in `source` too, so that the limit of FSDP
+# rows is in tests/validation/test_limits.py, which leaves them out.
+LIMITS: dict[tuple[str, bool], dict[str, float]] = {
+    ("model", False): {"dense": 7.0, "vtrain_single": 4.0, "modern": 9.0},
+    ("model", True): {"modern": 8.0},
+    ("source", False): {"dense": 9.0},
+    ("source", True): {"dense": 7.0, "modern": 10.0},
+}
 
 
 def public_rows() -> list[Row]:
@@ -104,6 +114,10 @@ def main(arguments: Sequence[str]) -> int:
     _write(options.out, left, time, (memory[0][keep], memory[1][keep]))
     figures = figures_of(left, time, (memory[0][keep], memory[1][keep]))
     claims = {"predicted_pct": at_least(figures["predicted_pct"], 95.0)}
+    for kind, limit in LIMITS.get((options.holdout, bool(options.calibrate)), {}).items():
+        if kind in figures:
+            claims[f"{kind}_mean_pct"] = at_most(figures[kind]["mean_pct"], limit)
+            claims[f"{kind}_p90_covers_pct"] = at_least(figures[kind]["p90_covers_pct"], 90.0)
     return finish(figures, claims, repeats=1, load=load, as_json=options.json)
 
 
