@@ -37,12 +37,22 @@ from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.units import NS_PER_S
 
+# Facts after which no round has anything new to do.
+_QUIET = frozenset(
+    {
+        *(ServerStopped, LaunchAccepted, WorkerJoined, RanksStarted, RanksReady),
+        *(CheckpointCommitted, CheckpointFailed, ProgressMade),
+    }
+)
+
 
 def apply(state: State, recorded: Recorded) -> None:
     """Fold one record. Records come in order, without gaps."""
     assert recorded.seq == state.seq + 1, f"record {recorded.seq} after {state.seq}"
     assert recorded.at_ns >= state.at_ns, "time never steps back in the log"
     state.seq, state.at_ns = recorded.seq, recorded.at_ns
+    if type(recorded.event) not in _QUIET:
+        state.moved_seq = recorded.seq
     for job_id in _fold(state, recorded.event, recorded.at_ns):
         state.timers.set(job_id, due_ns(state, state.jobs[job_id]))
 
@@ -72,12 +82,12 @@ def _fold(state: State, event: Event, at_ns: int) -> list[JobId]:
 
 def _submitted(state: State, event: JobSubmitted, at_ns: int) -> None:
     account = Account(bucket=Bucket.QUEUED, since_ns=at_ns, started_ns=at_ns)
-    state.jobs[event.job] = Job(
+    job = state.jobs[event.job] = Job(
         id=event.job, spec=event.spec, key=event.key, submitted_at_ns=at_ns, account=account
     )
     state.by_key[event.key] = event.job
     state.submitted += 1
-    state.enqueue(event.job)
+    state.enqueue(job)
 
 
 def _requested(
@@ -121,6 +131,7 @@ def _act(state: State, action: Start | Recover | Stop | Kill | Wait, at_ns: int)
         case Wait():
             if job.state is JobState.QUEUED:
                 job.wait_code = action.code
+                state.fresh.pop(job.id, None)
         case Start():
             if job.state is JobState.QUEUED and attempts.holds(state, job, action.placement):
                 _start(state, job, action, at_ns)

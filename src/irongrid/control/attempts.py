@@ -74,7 +74,7 @@ def requeue(state: State, job: Job, not_before_ns: int, at_ns: int) -> None:
     job.not_before_ns = not_before_ns
     job.wanted = None
     job.account.switch(Bucket.QUEUED, at_ns)
-    state.enqueue(job.id)
+    state.enqueue(job)
 
 
 def park(state: State, job: Job, at_ns: int) -> None:

@@ -128,6 +128,8 @@ def _index(state: State, nodes: tuple[Node, ...]) -> None:
         state.by_key[job.key] = job.id
         if job.state is JobState.QUEUED:
             state.queue.append(job.id)
+            if job.wait_code is WaitCode.NEW:
+                state.fresh[job.id] = None
         elif job.state is JobState.PAUSED:
             state.paused[job.id] = None
         elif job.state.final:
@@ -138,6 +140,7 @@ def _index(state: State, nodes: tuple[Node, ...]) -> None:
                 state.attention[job.id] = None
     state.queue.sort()
     state.set_fleet(nodes)
+    state.moved_seq = state.seq
     for job in state.jobs.values():
         state.timers.set(job.id, due_ns(state, job))
 

@@ -1,0 +1,81 @@
+"""What a policy sees and says: live indexes to read, actions with reasons to return.
+
+A policy reads the state's own indexes, as copies of a large cluster would cost more than the
+decision. It changes nothing but inside a `Rooms.trial`, which takes all of it back.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from irongrid.domain.decision import Action, Stop
+from irongrid.domain.device import Placement
+from irongrid.domain.ids import JobId
+from irongrid.domain.job import JobSpec
+from irongrid.scheduler.order import Order, Waiting
+from irongrid.scheduler.rooms import Rooms
+
+
+class Running(Protocol):
+    """What a policy sees of a job that holds devices."""
+
+    @property
+    def id(self) -> JobId:
+        """Its name."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What was asked for."""
+
+    @property
+    def placement(self) -> Placement:
+        """What it holds."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its end is decided: what it holds comes back soon."""
+
+    def worked_ns(self, at_ns: int) -> int:
+        """For how long its ranks have worked, over all attempts."""
+
+
+class Cluster(Protocol):
+    """One round's input."""
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the round."""
+
+    @property
+    def rooms(self) -> Rooms:
+        """Free capacity."""
+
+    @property
+    def order(self) -> Order:
+        """The queue in the policy's order."""
+
+    @property
+    def fresh(self) -> Mapping[JobId, None]:
+        """Waiting jobs that nobody has given a reason yet."""
+
+    def waiting(self, job: JobId) -> Waiting:
+        """A job of the queue."""
+
+    def running(self) -> Iterable[Running]:
+        """Every job that holds devices."""
+
+    def preempt(self, job: JobId, reason: str) -> Stop:
+        """The action that lets a job save, stop, and wait again."""
+
+
+class Policy(Protocol):
+    """One way to decide."""
+
+    @property
+    def name(self) -> str:
+        """The word for it."""
+
+    def rank(self, job: Waiting) -> float:
+        """Its place in the queue: the smaller, the earlier. Constant while the job waits."""
+
+    def decide(self, cluster: Cluster) -> list[Action]:
+        """The actions of one round, in order."""
