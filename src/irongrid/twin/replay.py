@@ -1,0 +1,168 @@
+"""A recorded trace, replayed under a policy: `irongrid twin replay`."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+from irongrid.control.invariants import violations
+from irongrid.domain.device import Node
+from irongrid.domain.ids import JobId, NodeId
+from irongrid.domain.job import JobSpec, Resources, RunTask
+from irongrid.twin.driver import SUBMIT, Driver
+from irongrid.twin.occupancy import Occupancy
+from irongrid.twin.policies import policy_named
+from irongrid.twin.report import decision_ms, ended, summary, utilisation
+from irongrid.twin.truth.futures import RestartCosts, RigidFutures
+from irongrid.twin.truth.traces import DEVICES_PER_NODE, TraceJob, Workload, read
+from irongrid.units import NS_PER_S
+
+_TASK = RunTask(argv=("train",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """What to replay, and how.
+
+    Attributes:
+        nodes: 0 takes the data set's own number.
+        head: replay only so many jobs; 0 is all.
+        check: look at every invariant after every event.
+    """
+
+    dataset: str
+    workload: Path
+    policy: str
+    nodes: int = 0
+    head: int = 0
+    check: bool = False
+
+
+def replay(options: ReplayOptions) -> dict[str, Any]:
+    """Run it; the figures of `--json`.
+
+    Raises:
+        SpecError: bad input.
+    """
+    workload = read(options.dataset, options.workload)
+    count = options.nodes or workload.nodes
+    jobs = workload.jobs[: options.head] if options.head else workload.jobs
+    policy = policy_named(options.policy)
+    began, cpu_began = perf_counter(), process_time()
+    driver = Driver(pool(count), RigidFutures(RestartCosts()), policy)
+    with _few_collections():
+        busy_s = _run(driver, jobs)
+    wall_s, cpu_s = perf_counter() - began, process_time() - cpu_began
+    state = driver.state
+    assert not state.active and not state.queue, "every job has ended"
+    broken = violations(state)
+    assert not broken, broken[:3]
+    rows = [ended(job, driver.futures.service_s(job.id)) for job in state.jobs.values()]
+    window_s = jobs[-1].submit_s - jobs[0].submit_s
+    return {
+        "dataset": options.dataset,
+        "policy": options.policy,
+        **summary(rows),
+        "utilisation": utilisation(busy_s, count * DEVICES_PER_NODE, window_s),
+        "decision_ms": decision_ms(driver.decision_s),
+        "events": state.seq,
+        "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
+        "jobs_per_s": round(len(rows) / wall_s, 1),
+        "rules": _rules(workload, count, options),
+    }
+
+
+def pool(nodes: int) -> tuple[Node, ...]:
+    """Equal nodes of eight devices."""
+    width = len(str(nodes - 1))
+    return tuple(
+        Node(
+            id=NodeId(f"n{number:0{width}}"),
+            device_type="gpu",
+            devices=DEVICES_PER_NODE,
+            cpus=96.0,
+            memory_bytes=2**39,
+        )
+        for number in range(nodes)
+    )
+
+
+class Arrivals:
+    """The jobs of a trace, handed in one after another at their seconds."""
+
+    def __init__(self, driver: Driver, jobs: tuple[TraceJob, ...]) -> None:
+        self._driver = driver
+        self._jobs = jobs
+        self._at = 0
+        self._specs: dict[tuple[str, int], JobSpec] = {}
+        self.ids: dict[JobId, TraceJob] = {}
+        self._plan()
+
+    def _plan(self) -> None:
+        if self._at < len(self._jobs):
+            at_ns = round(self._jobs[self._at].submit_s * NS_PER_S)
+            self._driver.agenda.put(at_ns, SUBMIT, self._arrive)
+
+    def _arrive(self) -> None:
+        job = self._jobs[self._at]
+        self._at += 1
+        submitted = self._driver.submit(self._spec(job), job.key)
+        self._driver.futures.add(submitted, job.service_s)
+        self._plan()
+
+    def _spec(self, job: TraceJob) -> JobSpec:
+        """What a person would have asked for: nothing that only the future knows."""
+        key = (job.group, job.gpus)
+        spec = self._specs.get(key)
+        if spec is None:
+            resources = Resources(sizes=(job.gpus,))
+            spec = JobSpec(name=job.group, task=_TASK, workdir="/", resources=resources)
+            self._specs[key] = spec
+        return spec
+
+
+def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> dict[str, float]:
+    Arrivals(driver, jobs)
+    occupancy = Occupancy(driver.state)
+    last_submit_ns = round(jobs[-1].submit_s * NS_PER_S)
+    in_window_s: float | None = None
+    while (now_ns := driver.next_ns()) is not None:
+        if in_window_s is None and now_ns > last_submit_ns:
+            occupancy.pass_to(last_submit_ns)
+            in_window_s = occupancy.device_s()
+        occupancy.pass_to(now_ns)
+        driver.turn(now_ns)
+        occupancy.look()
+    return {"in_window": in_window_s or 0.0, "all": occupancy.device_s()}
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """A replay keeps nearly all that it makes: looking through it for garbage is in vain."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def _rules(workload: Workload, nodes: int, options: ReplayOptions) -> dict[str, Any]:
+    return {
+        **workload.rules,
+        "nodes": nodes,
+        "devices_per_node": DEVICES_PER_NODE,
+        "restart_s": {"1": 7, "2-8": 30, "more": 60},
+        "first_start_s": 0,
+        "placement": "consolidated",
+        "decisions": "on events",
+        "invariants": "after every event" if options.check else "at the end",
+        "history_jobs": len(workload.history),
+    }
