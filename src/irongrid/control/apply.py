@@ -4,6 +4,8 @@ A fact that no longer fits (an older epoch or generation, an overtaken part of a
 skipped here rather than refused at the door: it may be in the log already.
 """
 
+from typing import cast
+
 from irongrid.control import attempts
 from irongrid.control.account import Account, Bucket
 from irongrid.control.state import Attempt, Job, Member, Phase, Saved, State, Stopping
@@ -29,6 +31,7 @@ from irongrid.domain.event import (
     ResumeRequested,
     ServerStarted,
     ServerStopped,
+    WorkerFact,
     WorkerJoined,
     WorkerStopped,
 )
@@ -37,10 +40,10 @@ from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.units import NS_PER_S
 
-# Facts after which no round has anything new to do.
+# Facts after which no round has anything new to do; a round knows what it decided itself.
 _QUIET = frozenset(
     {
-        *(ServerStopped, LaunchAccepted, WorkerJoined, RanksStarted, RanksReady),
+        *(Decided, ServerStopped, LaunchAccepted, WorkerJoined, RanksStarted, RanksReady),
         *(CheckpointCommitted, CheckpointFailed, ProgressMade),
     }
 )
@@ -207,16 +210,11 @@ def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns:
         case WorkerStopped():
             _worker_stopped(state, job, attempt, event, at_ns)
         case _:
-            _worker_fact(state, job, attempt, event, at_ns)
+            # All else comes from a worker and is numbered by it.
+            _worker_fact(state, job, attempt, cast("WorkerFact", event), at_ns)
 
 
-def _worker_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns: int) -> None:
-    # What follows comes from a worker and is numbered by it.
-    assert not isinstance(
-        event,
-        ServerStarted | ServerStopped | JobSubmitted | Decided | CancelRequested
-        | PauseRequested | ResumeRequested | LaunchAccepted | LaunchRefused | WorkerStopped,
-    )  # fmt: skip
+def _worker_fact(state: State, job: Job, attempt: Attempt, event: WorkerFact, at_ns: int) -> None:
     member = attempt.members.get(event.node)
     if member is None or event.n <= member.n:
         return

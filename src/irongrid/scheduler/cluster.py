@@ -78,4 +78,4 @@ class Policy(Protocol):
         """Its place in the queue: the smaller, the earlier. Constant while the job waits."""
 
     def decide(self, cluster: Cluster) -> list[Action]:
-        """The actions of one round, in order."""
+        """All actions of one round, in order: without news, the next round would add nothing."""

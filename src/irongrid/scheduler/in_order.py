@@ -19,6 +19,8 @@ def start_in_order(cluster: Cluster, *, backfill: bool) -> list[Action]:
         backfill: go on behind a job that does not fit. Nothing is reserved for it, so a stream of
             small jobs can keep a large one waiting.
     """
+    if not cluster.order.lines:
+        return []
     actions: list[Action] = []
     started: set[JobId] = set()
     blocked: Waiting | None = None
@@ -39,6 +41,7 @@ def _walk(
     """Start what fits; the first job that does not."""
     first_blocked: Waiting | None = None
     walk = cluster.order.walk()
+    newest: Start | None = None
     for (_, job_id), need in walk:
         job = cluster.waiting(job_id)
         if job.not_before_ns > cluster.now_ns:
@@ -46,9 +49,12 @@ def _walk(
                 actions.append(Wait(job=job_id, code=WaitCode.BACKOFF))
                 started.add(job_id)
             continue
-        start = _start(trial, job_id, need)
-        if start is not None:
-            actions.append(start)
+        if newest is not None:
+            # Only now, as most rounds start one job and need not try out what comes after it.
+            trial.take(newest.placement, cluster.waiting(newest.job).spec.resources)
+        newest = _start(trial, job_id, need)
+        if newest is not None:
+            actions.append(newest)
             started.add(job_id)
             continue
         if not cluster.rooms.ever_fits(need, need.sizes[0]):
@@ -71,7 +77,6 @@ def _start(trial: Trial, job: JobId, need: Resources) -> Start | None:
     placement = trial.rooms.consolidated(need, ranks)
     if placement is None:
         return None
-    trial.take(placement, need)
     return Start(job=job, placement=placement, reason="next in order that fits")
 
 

@@ -6,8 +6,7 @@ one list to another. A policy tries placements out on the very same index and ta
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from irongrid.domain.device import Node, NodeShare, Placement
@@ -93,14 +92,9 @@ class Rooms:
             del old[bisect_left(old, share.node)]
             insort(by_free[after], share.node)
 
-    @contextmanager
-    def trial(self) -> Iterator["Trial"]:
-        """Placements to be thought through: whatever is taken comes back at the end."""
-        trial = Trial(self)
-        try:
-            yield trial
-        finally:
-            trial.undo()
+    def trial(self) -> "Trial":
+        """Placements to be thought through, in a `with`: all comes back at its end."""
+        return Trial(self)
 
     # ---- questions
 
@@ -199,6 +193,12 @@ class Trial:
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
         self._done: list[tuple[int, Placement, Resources]] = []
+
+    def __enter__(self) -> "Trial":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.undo()
 
     def take(self, placement: Placement, per: Resources) -> None:
         """Suppose that this was allocated."""

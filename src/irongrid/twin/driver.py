@@ -110,10 +110,9 @@ class Driver:
         wakeup_ns = next_wakeup_ns(state)
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         while woken or state.moved_seq > self._decided_seq:
-            woken = False
             self._decided_seq = state.seq
-            if not self._decide():
-                return
+            # First-come looks at the head of the queue only, and goes on in a next round.
+            woken = self._decide() and state.policy is None
 
     def _decide(self) -> bool:
         began = perf_counter()
