@@ -141,7 +141,9 @@ class Driver:
 
     def _launch(self, launch: Launch) -> None:
         spec = self.state.jobs[launch.job].spec
-        self.engine.launch([_order(launch, spec, share.node) for share in launch.placement.shares])
+        self.engine.launch(
+            [order_of(launch, spec, share.node) for share in launch.placement.shares]
+        )
         self.record(LaunchAccepted(job=launch.job, epoch=launch.epoch))
         launched, self.engine.launched = self.engine.launched, []
         for gang in launched:
@@ -213,7 +215,8 @@ class Driver:
             self.record(fact)
 
 
-def _order(launch: Launch, spec: JobSpec, node: NodeId) -> LaunchOrder:
+def order_of(launch: Launch, spec: JobSpec, node: NodeId) -> LaunchOrder:
+    """What one worker is told at its start; nobody opens a door here, so it needs no token."""
     return LaunchOrder(
         job=launch.job,
         epoch=launch.epoch,

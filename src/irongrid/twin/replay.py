@@ -18,6 +18,7 @@ from irongrid.twin.policies import policy_named
 from irongrid.twin.report import decision_ms, ended, summary, utilisation
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.traces import DEVICES_PER_NODE, TraceJob, Workload, read
+from irongrid.twin.watch import Watch
 from irongrid.units import NS_PER_S
 
 _TASK = RunTask(argv=("train",))
@@ -53,11 +54,14 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     policy = policy_named(options.policy)
     began, cpu_began = perf_counter(), process_time()
     driver = Driver(pool(count), RigidFutures(RestartCosts()), policy)
+    watch = Watch(driver.state)
+    if options.check:
+        driver.watchers.append(watch)
     with _few_collections():
         busy_s = _run(driver, jobs)
     wall_s, cpu_s = perf_counter() - began, process_time() - cpu_began
     state = driver.state
-    broken = violations(state)
+    broken = watch.broken + violations(state)
     assert not broken, broken[:3]
     assert len(state.jobs) == sum(state.ended_by_state.values()), "every job has ended"
     rows = [ended(job, driver.futures.service_s(job.id)) for job in state.jobs.values()]
