@@ -16,6 +16,9 @@ class Job:
     not_before_ns: int = 0
     wait_code: WaitCode = WaitCode.NEW
 
+    def worked_ns(self, at_ns: int) -> int:
+        return 0
+
 
 def job(name: str, gpus: int) -> Job:
     task = RunTask(argv=("true",))

@@ -1,6 +1,6 @@
 """Small virtual clusters whose figures can be followed by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from irongrid.domain.event import Recorded
@@ -23,15 +23,29 @@ def trace(*rows: tuple[float, int, float]) -> tuple[TraceJob, ...]:
 class Small:
     """A pool of a few nodes of eight, replayed to the end with every invariant on."""
 
-    def __init__(self, nodes: int, policy: Policy | None, jobs: Sequence[TraceJob]) -> None:
+    def __init__(
+        self,
+        nodes: int,
+        policy: Policy | None,
+        jobs: Sequence[TraceJob],
+        futures: RigidFutures | None = None,
+    ) -> None:
         self.log: list[Recorded] = []
-        self.driver = Driver(pool(nodes), RigidFutures(RestartCosts()), policy)
+        self.driver = Driver(pool(nodes), futures or RigidFutures(RestartCosts()), policy)
         watch = Watch(self.driver.state)
         self.driver.watchers += [self.log.append, watch]
         Arrivals(self.driver, tuple(jobs))
         while (now_ns := self.driver.next_ns()) is not None:
             self.driver.turn(now_ns)
             assert watch.broken == []
+
+    @classmethod
+    def with_futures(
+        cls, nodes: int, make: Callable[[RigidFutures], Policy], jobs: Sequence[TraceJob]
+    ) -> "Small":
+        """Under a policy that knows the futures."""
+        futures = RigidFutures(RestartCosts())
+        return cls(nodes, make(futures), jobs, futures)
 
     @property
     def jobs(self) -> list[Any]:

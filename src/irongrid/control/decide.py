@@ -49,6 +49,13 @@ def next_wakeup_ns(state: State) -> int | None:
     return state.timers.next_ns()
 
 
+def policy_wakeup_ns(state: State, now_ns: int) -> int | None:
+    """When the policy wants a round although nothing happens until then. Ask after each round."""
+    if state.policy is None:
+        return None
+    return state.policy.wakeup_ns(LiveCluster(state, now_ns))
+
+
 def evacuate(state: State) -> Decision | None:
     """Stop every attempt, save what can be saved, and queue the jobs again."""
     reason = "the server was asked to stop its jobs"

@@ -27,6 +27,10 @@ class Running(Protocol):
         """What was asked for."""
 
     @property
+    def submitted_at_ns(self) -> int:
+        """When it was accepted."""
+
+    @property
     def placement(self) -> Placement:
         """What it holds."""
 
@@ -79,3 +83,6 @@ class Policy(Protocol):
 
     def decide(self, cluster: Cluster) -> list[Action]:
         """All actions of one round, in order: without news, the next round would add nothing."""
+
+    def wakeup_ns(self, cluster: Cluster) -> int | None:
+        """When a round may decide something new although nothing happens; None is never."""

@@ -31,3 +31,7 @@ class Fifo:
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of one round."""
         return start_in_order(cluster, backfill=self.backfill)
+
+    def wakeup_ns(self, cluster: Cluster) -> int | None:
+        """Time alone changes nothing."""
+        return None

@@ -41,6 +41,9 @@ class Waiting(Protocol):
     def wait_code(self) -> WaitCode:
         """The reason to wait that the log holds."""
 
+    def worked_ns(self, at_ns: int) -> int:
+        """For how long its ranks have worked, over all attempts so far."""
+
 
 class Order:
     """All waiting jobs. A job's key may change only while it does not wait."""

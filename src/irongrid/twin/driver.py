@@ -12,7 +12,7 @@ from typing import Any
 from irongrid.control import requests
 from irongrid.control.apply import apply
 from irongrid.control.commands import commands, directive
-from irongrid.control.decide import decide, next_wakeup_ns
+from irongrid.control.decide import decide, next_wakeup_ns, policy_wakeup_ns
 from irongrid.control.state import State
 from irongrid.domain.command import Command, Launch
 from irongrid.domain.decision import Recover, Stop
@@ -68,6 +68,7 @@ class Driver:
         self.decision_s: list[float] = []
         self._pending: list[Command] = []
         self._decided_seq = 0
+        self._policy_wakeup_ns: int | None = None
         self.state.use(policy)
         self.record(ServerStarted(server_epoch=1, irongrid_version="twin", nodes=nodes))
 
@@ -83,10 +84,11 @@ class Driver:
         for watch in self.watchers:
             watch(recorded)
 
-    def submit(self, spec: JobSpec, key: str) -> JobId:
-        """Hand a job in, through the checks that every submit passes."""
+    def submit(self, spec: JobSpec, key: str, service_s: float) -> JobId:
+        """Hand a job in, through the checks that every submit passes; its future stays here."""
         event = requests.submit(self.state, spec, key)
         assert isinstance(event, JobSubmitted), f"{key} was submitted before"
+        self.futures.add(event.job, service_s)
         self.record(event)
         return event.job
 
@@ -94,11 +96,10 @@ class Driver:
 
     def next_ns(self) -> int | None:
         """When something happens next, or a timer is due; None if the world is at rest."""
-        now_ns = self.agenda.next_ns()
-        wakeup_ns = next_wakeup_ns(self.state)
-        if now_ns is None or (wakeup_ns is not None and wakeup_ns < now_ns):
-            return wakeup_ns
-        return now_ns
+        return _earlier(self.agenda.next_ns(), self._wakeup_ns())
+
+    def _wakeup_ns(self) -> int | None:
+        return _earlier(next_wakeup_ns(self.state), self._policy_wakeup_ns)
 
     def turn(self, now_ns: int) -> None:
         """Everything that happens at one instant."""
@@ -107,12 +108,13 @@ class Driver:
         while agenda.next_ns() == now_ns:
             agenda.pop()()
         state = self.state
-        wakeup_ns = next_wakeup_ns(state)
+        wakeup_ns = self._wakeup_ns()
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         while woken or state.moved_seq > self._decided_seq:
             self._decided_seq = state.seq
             # First-come looks at the head of the queue only, and goes on in a next round.
             woken = self._decide() and state.policy is None
+            self._policy_wakeup_ns = policy_wakeup_ns(state, now_ns)
 
     def _decide(self) -> bool:
         began = perf_counter()
@@ -187,7 +189,7 @@ class Driver:
             self._report(gang, node, started, RanksReady(**who, n=gang.n + 2, resumed_step=0))
         gang.n += 2
         gang.ready_ns = self.now_ns
-        left_ns = self.futures.left_ns(gang.job)
+        left_ns = self.futures.begin(gang.job, self.now_ns)
         self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._finish(gang))
 
     def _finish(self, gang: Gang) -> None:
@@ -201,11 +203,11 @@ class Driver:
     def _stop(self, gang: Gang, *, save: bool) -> None:
         """Save where that is wanted, and end; both take no time here."""
         gang.alive = False
+        worked = gang.ready_ns is not None
+        done_ns = self.futures.stop(gang.job, self.now_ns, saved=save) if worked else 0
         for at, node in enumerate(gang.nodes):
             who = _who(gang, node)
-            if at == 0 and save and gang.ready_ns is not None:
-                done_ns = self.now_ns - gang.ready_ns
-                self.futures.saved(gang.job, done_ns)
+            if at == 0 and save and worked:
                 self._report(gang, node, _checkpoint(who, gang, done_ns))
             self._report(gang, node, RanksStopped(**who, n=gang.n + 2))
 
@@ -213,6 +215,12 @@ class Driver:
         news = WorkerReport(job=gang.job, epoch=gang.epoch, node=node, beat=_BEAT, facts=facts)
         for fact in requests.report(self.state, news):
             self.record(fact)
+
+
+def _earlier(one_ns: int | None, other_ns: int | None) -> int | None:
+    if one_ns is None or (other_ns is not None and other_ns < one_ns):
+        return other_ns
+    return one_ns
 
 
 def order_of(launch: Launch, spec: JobSpec, node: NodeId) -> LaunchOrder:

@@ -1,26 +1,80 @@
-"""The policies that a twin can be asked for, by name."""
+"""The policies that a twin can be asked for, by name, and what each of them is told."""
 
 from collections.abc import Callable
 
+from irongrid.control.state import Job, State
+from irongrid.domain.event import RanksFinished, Recorded
+from irongrid.domain.job import JobState
 from irongrid.errors import Problem, SpecError
+from irongrid.forecast.durations import Durations
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
+from irongrid.scheduler.las import Las
+from irongrid.scheduler.order import Waiting
+from irongrid.scheduler.shortest import Shortest
+from irongrid.scheduler.srtf import Srtf
+from irongrid.twin.truth.futures import RigidFutures
+from irongrid.units import NS_PER_S
 
-POLICIES: dict[str, Callable[[], Policy | None]] = {
-    "fifo": lambda: Fifo(),
-    "fifo-backfill": lambda: Fifo(backfill=True),
-    "first-come": lambda: None,
-}
+
+class Learner:
+    """Feeds a forecast with what the log says of finished jobs, and answers a policy from it."""
+
+    def __init__(self, durations: Durations) -> None:
+        self.durations = durations
+        self.state: State | None = None
+
+    def __call__(self, recorded: Recorded) -> None:
+        """Learn from a fact, if it ended a job."""
+        event = recorded.event
+        if type(event) is not RanksFinished or self.state is None:
+            return
+        job: Job = self.state.jobs[event.job]
+        if job.state is JobState.SUCCEEDED:
+            worked_s = job.account.worked_ns(recorded.at_ns) / NS_PER_S
+            self.durations.learn(job.spec.name, job.spec.resources.sizes[0], worked_s)
+
+    def service_s(self, job: Waiting) -> float:
+        """What a job is thought to need; before anything is known, all are alike."""
+        found = self.durations.predicted_s(job.spec.name, job.spec.resources.sizes[0])
+        return found if found is not None else 0.0
 
 
-def policy_named(name: str) -> Policy | None:
-    """The policy; None is the built-in first-come.
+class Knowledge:
+    """What policies may be built from: forecasts for all, truth for bounds only."""
 
-    Raises:
-        SpecError: there is none of this name.
-    """
-    make = POLICIES.get(name)
-    if make is None:
-        problem, fix = f"there is no policy {name!r}", f"Use one of {', '.join(POLICIES)}"
-        raise SpecError([Problem(field="--policy", problem=problem, fix=fix)])
-    return make()
+    def __init__(self, futures: RigidFutures, learner: Learner) -> None:
+        self._futures = futures
+        self._learner = learner
+
+    def policy(self, name: str) -> Policy | None:
+        """The policy; None is the built-in first-come.
+
+        Raises:
+            SpecError: there is none of this name.
+        """
+        make = self._makers().get(name)
+        if make is None:
+            fix = f"Use one of {', '.join(self._makers())}"
+            problem = Problem(field="--policy", problem=f"there is no policy {name!r}", fix=fix)
+            raise SpecError([problem])
+        return make()
+
+    def _makers(self) -> dict[str, Callable[[], Policy | None]]:
+        truth, predicted = self._true_s, self._learner.service_s
+        return {
+            "first-come": lambda: None,
+            "fifo": lambda: Fifo(),
+            "fifo-backfill": lambda: Fifo(backfill=True),
+            "qssf": lambda: Shortest("qssf", predicted, times_gpus=True, backfill=True),
+            "qssf-strict": lambda: Shortest(
+                "qssf-strict", predicted, times_gpus=True, backfill=False
+            ),
+            "las": lambda: Las(),
+            "sjf-oracle": lambda: Shortest("sjf-oracle", truth, times_gpus=False, backfill=False),
+            "gjf-oracle": lambda: Shortest("gjf-oracle", truth, times_gpus=True, backfill=False),
+            "srtf-oracle": lambda: Srtf(self._futures.left_s, self._futures.restart_s),
+        }
+
+    def _true_s(self, job: Waiting) -> float:
+        return self._futures.left_s(job.id, 0)

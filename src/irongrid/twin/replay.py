@@ -12,9 +12,10 @@ from irongrid.control.invariants import violations
 from irongrid.domain.device import Node
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import JobSpec, Resources, RunTask
+from irongrid.forecast.durations import Durations
 from irongrid.twin.driver import SUBMIT, Driver
 from irongrid.twin.occupancy import Occupancy
-from irongrid.twin.policies import policy_named
+from irongrid.twin.policies import Knowledge, Learner
 from irongrid.twin.report import decision_ms, ended, summary, utilisation
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.traces import DEVICES_PER_NODE, TraceJob, Workload, read
@@ -51,9 +52,12 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     workload = read(options.dataset, options.workload)
     count = options.nodes or workload.nodes
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
-    policy = policy_named(options.policy)
+    futures, learner = RigidFutures(RestartCosts()), Learner(_learned(workload))
+    policy = Knowledge(futures, learner).policy(options.policy)
     began, cpu_began = perf_counter(), process_time()
-    driver = Driver(pool(count), RigidFutures(RestartCosts()), policy)
+    driver = Driver(pool(count), futures, policy)
+    learner.state = driver.state
+    driver.watchers.append(learner)
     watch = Watch(driver.state)
     if options.check:
         driver.watchers.append(watch)
@@ -78,6 +82,15 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
         "jobs_per_s": round(len(rows) / wall_s, 1),
         "rules": _rules(workload, count, options),
     }
+
+
+def _learned(workload: Workload) -> Durations:
+    """What had ended before the window began."""
+    durations = Durations()
+    for job in workload.history:
+        if job.submit_s + job.service_s <= 0:
+            durations.learn(job.group, job.gpus, job.service_s)
+    return durations
 
 
 def pool(nodes: int) -> tuple[Node, ...]:
@@ -114,8 +127,7 @@ class Arrivals:
     def _arrive(self) -> None:
         job = self._jobs[self._at]
         self._at += 1
-        submitted = self._driver.submit(self._spec(job), job.key)
-        self._driver.futures.add(submitted, job.service_s)
+        self._driver.submit(self._spec(job), job.key, job.service_s)
         self._plan()
 
     def _spec(self, job: TraceJob) -> JobSpec:

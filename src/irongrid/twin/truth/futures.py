@@ -29,6 +29,7 @@ class RigidFutures:
         self._restart = restart
         self._service_ns: dict[JobId, int] = {}
         self._left_ns: dict[JobId, int] = {}
+        self._since_ns: dict[JobId, int] = {}
 
     def add(self, job: JobId, service_s: float) -> None:
         """A job that was submitted."""
@@ -38,18 +39,27 @@ class RigidFutures:
         """The work of a job, without waits and restarts."""
         return self._service_ns[job] / NS_PER_S
 
-    def left_s(self, job: JobId) -> float:
-        """The work that is left, as of the last time when the job stopped."""
-        return self._left_ns[job] / NS_PER_S
+    def left_s(self, job: JobId, now_ns: int) -> float:
+        """The work that is left: an oracle's answer."""
+        since_ns = self._since_ns.get(job, now_ns)
+        return (self._left_ns[job] - max(now_ns - since_ns, 0)) / NS_PER_S
+
+    def restart_s(self, ranks: int) -> float:
+        """What a restart costs a gang."""
+        return self._restart.of(ranks)
 
     def startup_ns(self, epoch: int, ranks: int) -> int:
         """From launch to ready."""
         return 0 if epoch == 1 else round(self._restart.of(ranks) * NS_PER_S)
 
-    def left_ns(self, job: JobId) -> int:
-        """From ready to the end, if nothing comes between."""
+    def begin(self, job: JobId, now_ns: int) -> int:
+        """The ranks work from now on; the time that they take if nothing comes between."""
+        self._since_ns[job] = now_ns
         return self._left_ns[job]
 
-    def saved(self, job: JobId, done_ns: int) -> None:
-        """So much of what was left is done and safe."""
-        self._left_ns[job] -= done_ns
+    def stop(self, job: JobId, now_ns: int, *, saved: bool) -> int:
+        """The ranks work no more; the work that they did, which counts if it was saved."""
+        done_ns = now_ns - self._since_ns.pop(job)
+        if saved:
+            self._left_ns[job] -= done_ns
+        return done_ns

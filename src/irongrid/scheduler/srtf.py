@@ -1,0 +1,46 @@
+"""Shortest remaining time first, with preemption: what perfect knowledge of durations is worth.
+
+A bound for comparisons, as nobody knows durations. Source of the rule: Schrage, "A proof of the
+optimality of the shortest remaining processing time discipline", Operations Research 16(3), 1968;
+for gangs on many devices it is a heuristic. It differs from the plain rule in that a job makes way
+only for one that would be done first even after the victim's own restart is paid for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from irongrid.domain.decision import Action
+from irongrid.domain.ids import JobId
+from irongrid.scheduler.cluster import Cluster
+from irongrid.scheduler.order import Waiting
+from irongrid.scheduler.preempting import start_or_preempt
+
+
+@dataclass(frozen=True, slots=True)
+class Srtf:
+    """The job that needs least from now on goes first.
+
+    Attributes:
+        left_s: the true remaining time of a job at a time (ns).
+        restart_s: what a restart costs a gang of that size.
+    """
+
+    left_s: Callable[[JobId, int], float]
+    restart_s: Callable[[int], float]
+    name: str = "srtf"
+
+    def rank(self, job: Waiting) -> float:
+        """What is left; it does not change while the job waits."""
+        return self.left_s(job.id, 0)
+
+    def decide(self, cluster: Cluster) -> list[Action]:
+        """The actions of one round."""
+        now_ns = cluster.now_ns
+        return start_or_preempt(
+            cluster,
+            lambda run: self.left_s(run.id, now_ns) - self.restart_s(run.placement.world_size),
+        )
+
+    def wakeup_ns(self, cluster: Cluster) -> int | None:
+        """Time alone changes nothing."""
+        return None
