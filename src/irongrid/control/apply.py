@@ -189,6 +189,8 @@ def _stop(state: State, job: Job, attempt: Attempt, action: Stop, at_ns: int) ->
     )
     job.lost_from = max(job.lost_from, job.step)
     attempt.phase = Phase.STOPPING
+    state.works_no_more(job)
+    state.stopping[job.id] = None
     attempt.version += 1
     job.wanted = None
     job.account.switch(Bucket.STOPPING, at_ns)
@@ -255,7 +257,7 @@ def _gang_fact(
                 job.step = event.resumed_step
             member.ready = event.generation
             job.lost_from = max(job.lost_from, event.reached_step)
-            _ready(job, attempt, event, at_ns)
+            _ready(state, job, attempt, event, at_ns)
         case GangFailed():
             job.lost_from = max(job.lost_from, event.step, job.step)
             _failed(state, job, attempt, event.failure, at_ns)
@@ -273,7 +275,7 @@ def _gang_fact(
             pass  # Kept for people: the log shows them, no state depends on them.
 
 
-def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
+def _ready(state: State, job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
     if attempt.phase not in (Phase.PENDING, Phase.RECOVERING):
         return
     if any(member.ready < attempt.generation for member in attempt.members.values()):
@@ -283,6 +285,7 @@ def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
     job.lost_steps += max(job.lost_from - event.resumed_step, 0) if job.lost_from else 0
     job.lost_from = 0
     job.account.switch(Bucket.RUNNING, at_ns)
+    state.works(job)
 
 
 def _failed(state: State, job: Job, attempt: Attempt, failure: Failure, at_ns: int) -> None:
@@ -299,6 +302,7 @@ def _failed(state: State, job: Job, attempt: Attempt, failure: Failure, at_ns: i
     attempt.phase = Phase.FAILED
     attempt.failed_at_ns = at_ns
     attempt.version += 1
+    state.works_no_more(job)
     attempt.failures.append(failure)
     job.failure = failure
     job.account.switch(Bucket.RECOVERING, at_ns)

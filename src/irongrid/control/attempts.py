@@ -62,6 +62,8 @@ def end_attempt(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
     attempt.version += 1
     state.active.pop(job.id, None)
     state.attention.pop(job.id, None)
+    state.stopping.pop(job.id, None)
+    state.works_no_more(job)
     job.past.append(attempt)
     del job.past[:-KEPT_ATTEMPTS]
     job.attempt = None

@@ -46,14 +46,13 @@ def decide(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Decision 
 
 def next_wakeup_ns(state: State) -> int | None:
     """When to decide again if nothing happens until then; None is never."""
-    return state.timers.next_ns()
-
-
-def policy_wakeup_ns(state: State, now_ns: int) -> int | None:
-    """When the policy wants a round although nothing happens until then. Ask after each round."""
-    if state.policy is None:
-        return None
-    return state.policy.wakeup_ns(LiveCluster(state, now_ns))
+    due_ns = state.timers.next_ns()
+    if state.held is not None and state.queue:
+        # A running job may fall behind somebody who waits.
+        change_ns = state.held.next_change_ns()
+        if change_ns is not None and (due_ns is None or change_ns < due_ns):
+            return change_ns
+    return due_ns
 
 
 def evacuate(state: State) -> Decision | None:

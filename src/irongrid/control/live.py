@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from irongrid.control.state import Job, Phase, State
 from irongrid.domain.decision import Outcome, Stop
 from irongrid.domain.ids import JobId
+from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Order
 from irongrid.scheduler.rooms import Rooms
 
@@ -29,10 +30,16 @@ class LiveCluster:
         """A job of the queue."""
         return self._state.jobs[job]
 
-    def running(self) -> Iterator[Job]:
-        """Every job that holds devices, in the order of their starts."""
+    @property
+    def held(self) -> Held:
+        """Running jobs in the order in which the policy would stop them."""
+        assert self._state.held is not None, "the policy asked for the index"
+        return self._state.held
+
+    def stopping(self) -> Iterator[Job]:
+        """Jobs whose end is decided."""
         jobs = self._state.jobs
-        return (jobs[job] for job in self._state.active)
+        return (jobs[job] for job in self._state.stopping)
 
     def preempt(self, job: JobId, reason: str) -> Stop:
         """The action that lets a job save, stop, and wait again."""

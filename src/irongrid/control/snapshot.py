@@ -136,6 +136,8 @@ def _index(state: State, nodes: tuple[Node, ...]) -> None:
             state.ended_by_state[job.state] = state.ended_by_state.get(job.state, 0) + 1
         else:
             state.active[job.id] = None
+            if job.attempt and job.attempt.stopping:
+                state.stopping[job.id] = None
             if job.wanted is not None or (job.attempt and job.attempt.phase == "failed"):
                 state.attention[job.id] = None
     state.queue.sort()

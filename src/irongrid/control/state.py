@@ -16,6 +16,7 @@ from irongrid.domain.failure import Failure
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import JobSpec, JobState
 from irongrid.scheduler.cluster import Policy
+from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Order
 from irongrid.scheduler.rooms import Free, Rooms
 
@@ -142,11 +143,6 @@ class Job:
         assert self.attempt is not None, f"{self.id} holds nothing"
         return self.attempt.placement
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the current attempt's end is decided."""
-        return self.attempt is not None and self.attempt.phase is Phase.STOPPING
-
     def worked_ns(self, at_ns: int) -> int:
         """Time in which ranks worked, over all attempts."""
         return self.account.worked_ns(at_ns)
@@ -158,7 +154,9 @@ class State:
     Attributes:
         moved_seq: the last record after which a round may decide something new.
         fresh: queued jobs whose reason to wait nobody has given yet.
-        order: the queue as the policy in force orders it; None while that needs no index.
+        stopping: active jobs whose end is decided.
+        order, held: queue and running jobs as the policy in force orders them; None while it needs
+            no index.
     """
 
     def __init__(self) -> None:
@@ -175,7 +173,9 @@ class State:
         self.fresh: dict[JobId, None] = {}
         self.policy: Policy | None = None
         self.order: Order | None = None
+        self.held: Held | None = None
         self.active: dict[JobId, None] = {}
+        self.stopping: dict[JobId, None] = {}
         self.paused: dict[JobId, None] = {}
         self.ended_by_state: dict[JobState, int] = {}
         self.attention: dict[JobId, None] = {}
@@ -190,9 +190,24 @@ class State:
         """Put a policy in force; None is the built-in first-come. No state follows from it."""
         self.policy = policy
         self.order = None if policy is None else Order(policy.rank)
+        self.held = None if policy is None else policy.held()
         if self.order is not None:
             for job in self.queue:
                 self.order.add(self.jobs[job])
+        for job in self.active:
+            attempt = self.jobs[job].attempt
+            if attempt is not None and attempt.phase is Phase.RUNNING:
+                self.works(self.jobs[job])
+
+    def works(self, job: Job) -> None:
+        """All ranks of a job have begun to work."""
+        if self.held is not None:
+            self.held.add(job, self.at_ns)
+
+    def works_no_more(self, job: Job) -> None:
+        """A job's ranks have stopped, or must stop."""
+        if self.held is not None:
+            self.held.remove(job.id)
 
     def enqueue(self, job: Job) -> None:
         """Put a job at its place in the queue: by submission, wherever it comes from.

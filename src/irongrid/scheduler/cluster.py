@@ -5,7 +5,7 @@ decision. It changes nothing but inside a `Rooms.trial`, which takes all of it b
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from irongrid.domain.decision import Action, Stop
 from irongrid.domain.device import Placement
@@ -13,6 +13,9 @@ from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobSpec
 from irongrid.scheduler.order import Order, Waiting
 from irongrid.scheduler.rooms import Rooms
+
+if TYPE_CHECKING:
+    from irongrid.scheduler.held import Held
 
 
 class Running(Protocol):
@@ -33,10 +36,6 @@ class Running(Protocol):
     @property
     def placement(self) -> Placement:
         """What it holds."""
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether its end is decided: what it holds comes back soon."""
 
     def worked_ns(self, at_ns: int) -> int:
         """For how long its ranks have worked, over all attempts."""
@@ -64,8 +63,12 @@ class Cluster(Protocol):
     def waiting(self, job: JobId) -> Waiting:
         """A job of the queue."""
 
-    def running(self) -> Iterable[Running]:
-        """Every job that holds devices."""
+    @property
+    def held(self) -> "Held":
+        """Running jobs, for a policy that asked for the index (`Policy.held`)."""
+
+    def stopping(self) -> Iterable[Running]:
+        """Jobs whose end is decided: what they hold comes back soon."""
 
     def preempt(self, job: JobId, reason: str) -> Stop:
         """The action that lets a job save, stop, and wait again."""
@@ -84,5 +87,5 @@ class Policy(Protocol):
     def decide(self, cluster: Cluster) -> list[Action]:
         """All actions of one round, in order: without news, the next round would add nothing."""
 
-    def wakeup_ns(self, cluster: Cluster) -> int | None:
-        """When a round may decide something new although nothing happens; None is never."""
+    def held(self) -> "Held | None":
+        """A new index of running jobs, to be kept up; None if the policy stops none of them."""

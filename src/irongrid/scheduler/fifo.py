@@ -32,6 +32,5 @@ class Fifo:
         """The actions of one round."""
         return start_in_order(cluster, backfill=self.backfill)
 
-    def wakeup_ns(self, cluster: Cluster) -> int | None:
-        """Time alone changes nothing."""
-        return None
+    def held(self) -> None:
+        """It stops nobody."""

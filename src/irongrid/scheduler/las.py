@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
 from irongrid.scheduler.cluster import Cluster, Running
+from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.preempting import start_or_preempt
 from irongrid.units import NS_PER_S
@@ -30,25 +31,18 @@ class Las:
         """Its queue, and its submission."""
         return self._rank(job, 0)
 
+    def held(self) -> Held:
+        """By queue and submission, as the queue is."""
+        return Held(self._rank, self._outgrows_ns)
+
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of one round."""
-        now_ns = cluster.now_ns
+        return start_or_preempt(cluster, cluster.held, lambda rank: rank)
 
-        return start_or_preempt(cluster, lambda run: self._rank(run, now_ns))
-
-    def wakeup_ns(self, cluster: Cluster) -> int | None:
-        """When the next running job outgrows the first queue, if somebody waits for that."""
-        if not cluster.order.lines:
-            return None
-        now_ns, limit_gpu_ns = cluster.now_ns, self.first_queue_gpu_s * NS_PER_S
-        soonest: int | None = None
-        for run in cluster.running():
-            gpus = run.spec.resources.sizes[0]
-            left_gpu_ns = limit_gpu_ns - gpus * run.worked_ns(now_ns)
-            if left_gpu_ns > 0:
-                at_ns = now_ns + -(-left_gpu_ns // gpus)
-                soonest = at_ns if soonest is None else min(soonest, at_ns)
-        return soonest
+    def _outgrows_ns(self, run: Running, now_ns: int) -> int | None:
+        gpus = run.spec.resources.sizes[0]
+        left_gpu_ns = self.first_queue_gpu_s * NS_PER_S - gpus * run.worked_ns(now_ns)
+        return now_ns - (-left_gpu_ns // gpus) if left_gpu_ns > 0 else None
 
     def _rank(self, job: Waiting | Running, now_ns: int) -> float:
         gpu_ns = job.spec.resources.sizes[0] * job.worked_ns(now_ns)

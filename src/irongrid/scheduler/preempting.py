@@ -2,7 +2,8 @@
 
 Nothing is stopped for a gang that could not be placed then, nothing is stopped that the gang does
 not need, and what is stopping already counts as coming back, so nobody is stopped twice for one
-place. A gang for which others stop starts in a later round, once they have.
+place. A gang for which others stop starts in a later round, once they have. What is still starting
+is left alone.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster, Running
+from irongrid.scheduler.held import Held
 from irongrid.scheduler.rooms import Trial
 
-RankOf = Callable[[Running], float]
+Bar = Callable[[float], float]
 
 
 @dataclass(slots=True)
@@ -23,31 +25,28 @@ class _Round:
     """What one round has worked out so far.
 
     Attributes:
-        soon: devices that come back, and are not free yet.
-        victims: running jobs that may still be stopped, by rank; the last one goes first. None
-            until somebody asks.
+        bar: for the rank of a waiting job, the one above which running jobs make way for it.
+        soon: devices that come back, and are not free yet; None until somebody asks.
+        stopped: jobs that this round stops.
     """
 
     cluster: Cluster
+    held: Held
     trial: Trial
-    rank_of: RankOf
+    bar: Bar
     actions: list[Action] = field(default_factory=list)
     settled: set[JobId] = field(default_factory=set)
-    soon: set[tuple[NodeId, int]] = field(default_factory=set)
-    victims: list[tuple[float, JobId, Running]] | None = None
+    soon: set[tuple[NodeId, int]] | None = None
+    stopped: set[JobId] = field(default_factory=set)
 
 
-def start_or_preempt(cluster: Cluster, rank_of: RankOf) -> list[Action]:
-    """Starts, stops of running jobs that make way, and reasons to wait.
-
-    Args:
-        rank_of: the place of a running job in the same order as that of the queue. A job makes way
-            only for one of a smaller rank.
-    """
+def start_or_preempt(cluster: Cluster, held: Held, bar: Bar) -> list[Action]:
+    """Starts, stops of running jobs that make way, and reasons to wait."""
     if not cluster.order.lines:
         return []
+    held.advance(cluster.now_ns)
     with cluster.rooms.trial() as trial:
-        now = _Round(cluster, trial, rank_of)
+        now = _Round(cluster, held, trial, bar)
         _walk(now)
     for job in cluster.fresh:
         if job not in now.settled:
@@ -63,12 +62,14 @@ def _walk(now: _Round) -> None:
     for (rank, job_id), need in walk:
         if cluster.waiting(job_id).not_before_ns > cluster.now_ns:
             continue
-        ranks = need.sizes[0]
-        placement = now.trial.rooms.consolidated(need, ranks)
+        placement = now.trial.rooms.consolidated(need, need.sizes[0])
+        if placement is None:
+            _count_on_what_stops(now)
+            placement = now.trial.rooms.consolidated(need, need.sizes[0])
         if placement is None:
             placement = _make_way(now, rank, need)
         if placement is None:
-            if now.trial.rooms.free_total == 0 and not _victim_behind(now, rank):
+            if now.trial.rooms.free_total == 0 and _worst(now) <= now.bar(rank):
                 return
             walk.leave_line()
             continue
@@ -79,53 +80,59 @@ def _walk(now: _Round) -> None:
             now.actions.append(Start(job=job_id, placement=placement, reason=reason))
 
 
-def _victims(now: _Round) -> list[tuple[float, JobId, Running]]:
-    """Asked for the first time, it counts what is stopping as coming back."""
-    if now.victims is None:
-        now.victims = []
-        for run in now.cluster.running():
-            if run.is_stopping:
-                now.trial.release(run.placement, run.spec.resources)
-                now.soon.update(_devices(run.placement))
-            else:
-                now.victims.append((now.rank_of(run), run.id, run))
-        now.victims.sort(key=lambda victim: victim[:2])
-        # Jobs of this very round are settled: they are not in `running` yet.
-    return now.victims
+def _count_on_what_stops(now: _Round) -> None:
+    """Once a gang does not fit, what comes back anyway is there for it."""
+    if now.soon is not None:
+        return
+    now.soon = set()
+    for run in now.cluster.stopping():
+        now.trial.release(run.placement, run.spec.resources)
+        now.soon.update(_devices(run.placement))
 
 
-def _victim_behind(now: _Round, rank: float) -> bool:
-    victims = _victims(now)
-    return bool(victims) and victims[-1][0] > rank
+def _worst(now: _Round) -> float:
+    """The rank of the running job that would be stopped first."""
+    for rank, job in reversed(now.held.ranked):
+        if job not in now.stopped:
+            return rank
+    return float("-inf")
 
 
 def _make_way(now: _Round, rank: float, need: Resources) -> Placement | None:
     """Where the gang goes once others have stopped; None if that does not help."""
-    victims = _victims(now)
+    bar, rooms, ranks = now.bar(rank), now.trial.rooms, need.sizes[0]
     before = now.trial.mark()
-    rooms, ranks = now.trial.rooms, need.sizes[0]
-    placement = rooms.consolidated(need, ranks)
-    at = len(victims)
-    while placement is None and at > 0 and victims[at - 1][0] > rank:
-        at -= 1
-        run = victims[at][2]
+    released: list[Running] = []
+    placement: Placement | None = None
+    for victim_rank, job in reversed(now.held.ranked):
+        if victim_rank <= bar:
+            break
+        if job in now.stopped:
+            continue
+        run = now.held.run_of(job)
         now.trial.release(run.placement, run.spec.resources)
+        released.append(run)
         if rooms.free_total >= ranks:
             placement = rooms.consolidated(need, ranks)
+            if placement is not None:
+                break
     now.trial.undo(before)
-    if placement is None:
-        return None
+    if placement is not None:
+        _stop_what_is_in_the_way(now, placement, released)
+    return placement
+
+
+def _stop_what_is_in_the_way(now: _Round, placement: Placement, released: list[Running]) -> None:
+    assert now.soon is not None, "what stops anyway was counted before"
     wanted = set(_devices(placement))
-    for index in range(len(victims) - 1, at - 1, -1):
-        run = victims[index][2]
-        held = set(_devices(run.placement))
+    for run in released:
+        held = _devices(run.placement)
         if not wanted.isdisjoint(held):
             reason = "makes way for a job that stands before it"
             now.actions.append(now.cluster.preempt(run.id, reason))
             now.trial.release(run.placement, run.spec.resources)
-            now.soon |= held
-            del victims[index]
-    return placement
+            now.soon.update(held)
+            now.stopped.add(run.id)
 
 
 def _devices(placement: Placement) -> list[tuple[NodeId, int]]:

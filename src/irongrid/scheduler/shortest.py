@@ -40,6 +40,5 @@ class Shortest:
         """The actions of one round."""
         return start_in_order(cluster, backfill=self.backfill)
 
-    def wakeup_ns(self, cluster: Cluster) -> int | None:
-        """Time alone changes nothing."""
-        return None
+    def held(self) -> None:
+        """It stops nobody."""

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
 from irongrid.domain.ids import JobId
-from irongrid.scheduler.cluster import Cluster
+from irongrid.scheduler.cluster import Cluster, Running
+from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.preempting import start_or_preempt
+from irongrid.units import NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,15 @@ class Srtf:
         """What is left; it does not change while the job waits."""
         return self.left_s(job.id, 0)
 
+    def held(self) -> Held:
+        """By the second at which each would be done, less the price of its restart."""
+        return Held(self._end_s, lambda run, now_ns: None)
+
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of one round."""
-        now_ns = cluster.now_ns
-        return start_or_preempt(
-            cluster,
-            lambda run: self.left_s(run.id, now_ns) - self.restart_s(run.placement.world_size),
-        )
+        now_s = cluster.now_ns / NS_PER_S
+        return start_or_preempt(cluster, cluster.held, lambda left_s: now_s + left_s)
 
-    def wakeup_ns(self, cluster: Cluster) -> int | None:
-        """Time alone changes nothing."""
-        return None
+    def _end_s(self, run: Running, now_ns: int) -> float:
+        left_s = self.left_s(run.id, now_ns)
+        return now_ns / NS_PER_S + left_s - self.restart_s(run.placement.world_size)

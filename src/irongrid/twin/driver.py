@@ -12,7 +12,7 @@ from typing import Any
 from irongrid.control import requests
 from irongrid.control.apply import apply
 from irongrid.control.commands import commands, directive
-from irongrid.control.decide import decide, next_wakeup_ns, policy_wakeup_ns
+from irongrid.control.decide import decide, next_wakeup_ns
 from irongrid.control.state import State
 from irongrid.domain.command import Command, Launch
 from irongrid.domain.decision import Recover, Stop
@@ -68,7 +68,6 @@ class Driver:
         self.decision_s: list[float] = []
         self._pending: list[Command] = []
         self._decided_seq = 0
-        self._policy_wakeup_ns: int | None = None
         self.state.use(policy)
         self.record(ServerStarted(server_epoch=1, irongrid_version="twin", nodes=nodes))
 
@@ -96,10 +95,10 @@ class Driver:
 
     def next_ns(self) -> int | None:
         """When something happens next, or a timer is due; None if the world is at rest."""
-        return _earlier(self.agenda.next_ns(), self._wakeup_ns())
-
-    def _wakeup_ns(self) -> int | None:
-        return _earlier(next_wakeup_ns(self.state), self._policy_wakeup_ns)
+        now_ns, wakeup_ns = self.agenda.next_ns(), next_wakeup_ns(self.state)
+        if now_ns is None or (wakeup_ns is not None and wakeup_ns < now_ns):
+            return wakeup_ns
+        return now_ns
 
     def turn(self, now_ns: int) -> None:
         """Everything that happens at one instant."""
@@ -108,13 +107,12 @@ class Driver:
         while agenda.next_ns() == now_ns:
             agenda.pop()()
         state = self.state
-        wakeup_ns = self._wakeup_ns()
+        wakeup_ns = next_wakeup_ns(self.state)
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         while woken or state.moved_seq > self._decided_seq:
             self._decided_seq = state.seq
             # First-come looks at the head of the queue only, and goes on in a next round.
             woken = self._decide() and state.policy is None
-            self._policy_wakeup_ns = policy_wakeup_ns(state, now_ns)
 
     def _decide(self) -> bool:
         began = perf_counter()
@@ -215,12 +213,6 @@ class Driver:
         news = WorkerReport(job=gang.job, epoch=gang.epoch, node=node, beat=_BEAT, facts=facts)
         for fact in requests.report(self.state, news):
             self.record(fact)
-
-
-def _earlier(one_ns: int | None, other_ns: int | None) -> int | None:
-    if one_ns is None or (other_ns is not None and other_ns < one_ns):
-        return other_ns
-    return one_ns
 
 
 def order_of(launch: Launch, spec: JobSpec, node: NodeId) -> LaunchOrder:
