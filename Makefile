@@ -3,6 +3,8 @@
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
+# A package index may be slow or away for a moment.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
 # Most tests wait for processes, so two at a time take little more than half as long.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
@@ -19,13 +21,13 @@ $(BIN)/python:
 # torch first and alone, so that no other package's range chooses another build of it.
 .venv/.train: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Irongrid with its training runtime into .venv (about a minute) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) -c constraints.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[train]' -c constraints.txt
+	@$(PIP) $(TORCH) -c constraints.txt
+	@$(PIP) -e '.[train]' -c constraints.txt
 	@touch $@
 
 .venv/.all: .venv/.train
 	@echo "Installing every extra ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[train,postgres,dev]' -c constraints.txt
+	@$(PIP) -e '.[train,postgres,dev]' -c constraints.txt
 	@touch $@
 
 install: .venv/.all ## make .venv with every extra

@@ -14,9 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from irongrid.telemetry import procfs
+
+# A busy machine may take long to make an example up, which is nobody's mistake.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def _missing(what: str) -> None:
@@ -68,7 +75,7 @@ def postgres_url() -> Iterator[str]:
     control = [*as_user, pg_ctl, "-D", f"{folder}/data", "-w"]
 
     def run(*argv: str) -> None:
-        subprocess.run(argv, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(argv, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=180)
 
     run(*as_user, initdb, "-D", f"{folder}/data", "-A", "trust", "-U", user, "--no-sync")
     run(*control, "-l", f"{folder}/log", "-o", options, "start")

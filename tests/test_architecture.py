@@ -36,8 +36,9 @@ OURS: dict[str, frozenset[str]] = {
     "train": BASE | {"domain", "session"},
     "client": BASE | {"domain"},
     "server": BRAIN | {"forecast", "spec", "engines", "store", "telemetry"},
+    "sdk": BRAIN | {"spec", "telemetry"},
     "twin": BRAIN | {"forecast", "spec"},
-    "cli": BRAIN | {"spec", "client", "server", "twin"},
+    "cli": BRAIN | {"spec", "client", "server", "sdk", "twin"},
 }
 PURE = BRAIN | {"forecast"}
 # theirs: packages from outside the standard library, beside numpy where the design allows it.
@@ -58,6 +59,7 @@ THEIRS: dict[str, frozenset[str]] = {
     "server": frozenset(
         {"fastapi", "starlette", "uvicorn", "pydantic", "structlog", "prometheus_client", "psutil"}
     ),
+    "sdk": frozenset({"numpy"}),
     "cli": frozenset({"typer", "click", "rich", "psutil"}),
 }
 IMPURE = frozenset(

@@ -27,7 +27,8 @@ VERBS = get_command(app).commands  # type: ignore[attr-defined]
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 SHELL_KINDS = ("sh run", "sh no-run")
-SCRIPT_S = 120.0
+# Ten times what the longest takes on two cores of its own.
+SCRIPT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,11 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     }
     yield env
     subprocess.run(
-        ["irongrid", "down", "--stop-jobs"], env=env, check=True, capture_output=True, timeout=150
+        ["irongrid", "down", "--stop-jobs"],
+        env=env,
+        check=True,
+        capture_output=True,
+        timeout=SCRIPT_S,
     )
 
 
@@ -110,6 +115,7 @@ def test_the_python_of_a_page_runs_as_it_stands(block: Block, newcomer: dict[str
 
     done = subprocess.run(
         [sys.executable, "-c", block.text],
+        cwd=ROOT,
         env=newcomer,
         capture_output=True,
         text=True,
@@ -117,7 +123,9 @@ def test_the_python_of_a_page_runs_as_it_stands(block: Block, newcomer: dict[str
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "hello\n"
+    assert done.stdout.strip(), "an example shows something"
+    if "hello" in block.text:
+        assert done.stdout == "hello\n"
 
 
 @pytest.mark.parametrize(

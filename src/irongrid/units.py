@@ -16,6 +16,13 @@ _BYTES = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_RATES = {
+    "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+    "bit": 1 / 8, "Kbit": 1e3 / 8, "Mbit": 1e6 / 8, "Gbit": 1e9 / 8, "Tbit": 1e12 / 8,
+}  # fmt: skip
+_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)/s\s*")
+_LATENCIES = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s*(?:ms|s|min|m|h|d)\s*)+")
 
@@ -30,6 +37,32 @@ def parse_bytes(text: str) -> int:
     if match is None or match[2].lower() not in _BYTES:
         raise ValueError(f"{text[:_LONGEST]!r} is not a size such as 4GiB, 500MB or 1024")
     return round(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def parse_rate(text: str) -> float:
+    """Bytes per second from text such as `50GB/s` or `400 Gbit/s`.
+
+    Strict about letters: `Gb/s` means bits to one reader and bytes to the next.
+
+    Raises:
+        ValueError: the text is no rate, or its unit is unknown.
+    """
+    match = _RATE.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None or match[2] not in _RATES:
+        raise ValueError(f"{text[:_LONGEST]!r} is not a rate such as 50GB/s or 400Gbit/s")
+    return float(match[1]) * _RATES[match[2]]
+
+
+def parse_latency_s(text: str) -> float:
+    """Seconds from text such as `500ns`, `5us` or `40ms`.
+
+    Raises:
+        ValueError: the text is no latency, or its unit is unknown.
+    """
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None or match[2] not in _LATENCIES:
+        raise ValueError(f"{text[:_LONGEST]!r} is not a latency such as 5us or 40ms")
+    return float(match[1]) * _LATENCIES[match[2]]
 
 
 def parse_duration_s(text: str) -> float:

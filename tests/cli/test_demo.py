@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import heed_ctrl_c
 
 from irongrid.cli.demo import JOB, KILL_AT_STEP, SAVE_EVERY, STEPS
 from irongrid.spec import parse_job_document
 
 DEMO = [sys.executable, "-m", "irongrid.cli.main", "demo", "--json"]
-# Three times what it takes on two cores of its own: tests share them.
-DEMO_S = 180.0
+# Ten times what it takes on two cores of its own: tests share them.
+DEMO_S = 600.0
+# What its end may take on such a machine.
+END_S = 180.0
 PARAMETERS_AT_MOST = 3_000_000
 
 
@@ -41,11 +44,12 @@ def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=heed_ctrl_c,
     )
     yield process
     if process.poll() is None:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=END_S)
 
 
 @pytest.mark.slow
@@ -57,7 +61,7 @@ def test_the_demo_trains_loses_a_rank_recovers_and_writes(demo: subprocess.Popen
     assert demo.returncode == 0, err
     assert (value["ok"], value["wrong"]) == (True, [])
     assert value["restarts"] == 1
-    assert 0 < value["recovery_s"] < 10
+    assert 0 < value["recovery_s"] < END_S
     # Work after the last checkpoint is done again; a step may end between our look and the blow.
     killed, resumed = value["killed_at_step"], value["resumed_step"]
     assert killed - resumed <= value["lost_steps"] <= 2 * SAVE_EVERY
@@ -74,11 +78,11 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     assert demo.stderr is not None
     assert any("running" in line for line in iter(demo.stderr.readline, ""))
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=END_S)
 
     assert demo.returncode == 130
     assert list(tmp_path.glob("irongrid-demo-*")) == []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + END_S
     while processes_that_name(str(tmp_path)):
         assert time.monotonic() < deadline, processes_that_name(str(tmp_path))
         time.sleep(0.05)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Irongrid, Said, command_line
+from tests.cli.conftest import Irongrid, Said, command_line, heed_ctrl_c
 
 from irongrid.client.api import Client
 from irongrid.domain.job import JobState
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 def wait_for_end(client: Client, job: str) -> str:
@@ -173,7 +173,7 @@ def test_wrong_input_is_named(argv: list[str], said: str, irongrid: Irongrid) ->
 @pytest.fixture
 def full_cluster(irongrid: Irongrid, client: Client) -> Iterator[str]:
     """A job that holds every device until the test is over."""
-    job = submitted(irongrid("submit", "--count", "4", "--json", "--", "sleep", "60"))
+    job = submitted(irongrid("submit", "--count", "4", "--json", "--", "sleep", "600"))
     wait_for_state(client, job, JobState.RUNNING)
     yield job
     irongrid("cancel", job)
@@ -181,8 +181,10 @@ def full_cluster(irongrid: Irongrid, client: Client) -> Iterator[str]:
 
 
 def test_a_job_that_waits_says_why_and_what_would_start_it(
-    full_cluster: str, irongrid: Irongrid
+    full_cluster: str, irongrid: Irongrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a busy machine the policy may look later than a person would like to wait for it.
+    monkeypatch.setattr("irongrid.cli.submit.FIRST_ROUND_S", DEADLINE_S)
     said = irongrid("submit", "--count", "2", "--", "true")
     job = said.out.split()[0]
     why = irongrid("why", job)
@@ -207,7 +209,7 @@ def test_a_job_that_can_never_fit_is_refused_at_once(irongrid: Irongrid) -> None
 
 def test_ps_lists_active_jobs_in_80_columns(irongrid: Irongrid, client: Client) -> None:
     job = submitted(
-        irongrid("submit", "--name", "a" * 40, "--count", "2", "--json", "--", "sleep", "60")
+        irongrid("submit", "--name", "a" * 40, "--count", "2", "--json", "--", "sleep", "600")
     )
     wait_for_state(client, job, JobState.RUNNING)
 
@@ -291,18 +293,19 @@ def interrupted(home: Path, *argv: str, until: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "IRONGRID_HOME": str(home)},
+        preexec_fn=heed_ctrl_c,
     )
     assert watching.stdout is not None
     assert any(until in line for line in iter(watching.stdout.readline, ""))
     watching.send_signal(signal.SIGINT)
-    rest, _ = watching.communicate(timeout=10)
+    rest, _ = watching.communicate(timeout=DEADLINE_S)
     return watching.returncode, rest
 
 
 def test_an_interrupt_leaves_the_log_and_never_the_job(
     irongrid: Irongrid, client: Client, server_home: Path
 ) -> None:
-    job = submitted(irongrid("submit", "--json", "--", "sh", "-c", "echo up; sleep 60"))
+    job = submitted(irongrid("submit", "--json", "--", "sh", "-c", "echo up; sleep 600"))
 
     exit_code, said = interrupted(server_home, "logs", job, "-f", until="up")
 
@@ -313,7 +316,7 @@ def test_an_interrupt_leaves_the_log_and_never_the_job(
 
 
 def test_an_interrupt_ends_the_waiting_and_never_the_job(client: Client, server_home: Path) -> None:
-    argv = ["submit", "--wait", "--name", "waited-for", "--", "sleep", "60"]
+    argv = ["submit", "--wait", "--name", "waited-for", "--", "sleep", "600"]
 
     exit_code, said = interrupted(server_home, *argv, until="running")
 
@@ -360,12 +363,11 @@ def test_last_is_the_newest_job(irongrid: Irongrid) -> None:
 def test_completion_offers_job_ids(irongrid: Irongrid, server_home: Path) -> None:
     job = submitted(irongrid("submit", "--json", "--", "true"))
 
-    said = command_line(
-        server_home,
-        [],
-        _IRONGRID_COMPLETE="complete_bash",
-        COMP_WORDS="irongrid show j",
-        COMP_CWORD="2",
-    )
+    def offered() -> list[str]:
+        words = {"COMP_WORDS": "irongrid show j", "COMP_CWORD": "2"}
+        return command_line(
+            server_home, [], _IRONGRID_COMPLETE="complete_bash", **words
+        ).out.split()
 
-    assert job in said.out.split()
+    # It would rather offer nothing than let a person wait, so a busy server may miss a turn.
+    assert any(job in offered() for _ in range(5))

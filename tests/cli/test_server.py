@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Irongrid, command_line
+from tests.cli.conftest import TIMEOUT_S, Irongrid, command_line
 
 from irongrid.cli.up import UpOptions
 from irongrid.client.api import Client
@@ -124,6 +124,7 @@ def test_the_schema_is_one_object(tmp_path: Path) -> None:
 
     assert said.value["$schema"].startswith("https://json-schema.org/")
     assert json.loads(command_line(tmp_path, ["schema"]).out) == said.value
+    assert command_line(tmp_path, ["schema", "fleet", "--json"]).value["title"] == "Irongrid fleet"
 
 
 def test_the_foreground_server_stops_on_an_interrupt(own_home: Path) -> None:
@@ -137,7 +138,7 @@ def test_the_foreground_server_stops_on_an_interrupt(own_home: Path) -> None:
     assert server.stderr is not None
     assert any("is serving at" in line for line in iter(server.stderr.readline, ""))
     server.send_signal(signal.SIGINT)
-    out, _ = server.communicate(timeout=30)
+    out, _ = server.communicate(timeout=TIMEOUT_S)
 
     assert server.returncode == 0
     assert json.loads(out) == {"stopped": True, "home": str(own_home)}

@@ -23,7 +23,7 @@ from irongrid.train.metrics import NAME as METRICS
 from irongrid.train.metrics import read_metrics
 
 # For whatever has to happen at all. It may take long on a loaded machine; a test fails only then.
-DEADLINE_S = 90.0
+DEADLINE_S = 240.0
 POLL_S = 0.02
 MOST_RANKS = 4
 
@@ -210,6 +210,16 @@ class House:
         until(lambda: self.step(job) >= step, lambda: f"step {step} of {job}: {self.show(job)}")
         return self.step(job)
 
+    def halt(self, job: str, step: int) -> tuple[int, int]:
+        """Let training do this step, then have all ranks stand still: what comes next is exact.
+
+        Returns:
+            The last step that was done, and the step of the newest checkpoint on disk.
+        """
+        self.wait_step(job, step)
+        freeze(*self.ranks(job))
+        return self.step(job), self.checkpoints(job)[-1][1]
+
     def checkpoints(self, job: str) -> list[tuple[int, int]]:
         """(epoch, step) of each complete checkpoint on disk, oldest first."""
         found = self.job_dir(job).glob("checkpoints/epoch-*/step-*/manifest.json")
@@ -297,15 +307,18 @@ class House:
 
 
 def kill(*killed: Process) -> None:
-    """SIGKILL."""
+    """SIGKILL, to those that have not ended by themselves."""
     for process in killed:
-        os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def freeze(*frozen: Process) -> None:
     """SIGSTOP, and wait until they stand still."""
     for process in frozen:
-        os.kill(process.pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGSTOP)
+    until(lambda: all(process.stands_still for process in frozen), f"a stop of {frozen}")
 
 
 def thaw(*frozen: Process) -> None:

@@ -1,5 +1,6 @@
 """Whose processes are there: workers, zygotes and ranks of one home, by /proc."""
 
+import contextlib
 import os
 import threading
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ class Process:
     def alive(self) -> bool:
         """Whether it is still there."""
         return procfs.start_ticks(self.pid) == self.start_ticks
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether no thread of it runs any more, nor a system call for one."""
+        states = set()
+        for task in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # It has ended.
+                states.add(task.read_text().rpartition(")")[2].split()[0])
+        return states <= set("TtZX")
 
 
 def processes(home: Path) -> list[Process]:

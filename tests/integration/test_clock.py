@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import Losses, OpenHouse, tool
-from tests.integration.house import House
+from tests.integration.house import DEADLINE_S, House
 from tests.integration.jobs import command, training
 from tests.integration.verdict import faults
 
@@ -41,7 +41,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("clock") / "clock.so"
     source = Path(__file__).with_name("clock_shim.c")
     argv = [tool("gcc", "gcc"), "-shared", "-fPIC", "-O2", "-o", str(built), str(source)]
-    subprocess.run(argv, check=True, timeout=60)
+    subprocess.run(argv, check=True, timeout=DEADLINE_S)
     return built
 
 
@@ -54,7 +54,9 @@ def clock(tmp_path: Path, library: Path) -> Clock:
 def wall_clock_s(clock: Clock) -> float:
     """What a process below that clock takes for the time."""
     argv = ["python3", "-c", "import time; print(time.time())"]
-    done = subprocess.run(argv, env=clock.environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        argv, env=clock.environment, capture_output=True, text=True, timeout=DEADLINE_S
+    )
     return float(done.stdout)
 
 

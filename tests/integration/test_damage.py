@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.integration.conftest import Losses
 from tests.integration.house import House, kill, until
-from tests.integration.jobs import KILL_AT_STEP, SAVE_EVERY, training
+from tests.integration.jobs import KILL_AT_STEP, training
 from tests.integration.verdict import faults
 
 
@@ -54,7 +54,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
         "is no JSON document" in failed.body["message"]
     )
     assert house.events(job, "ranks_ready")[-1].body["resumed_step"] == before
-    assert detail.lost_steps > newest - before >= SAVE_EVERY
+    assert detail.lost_steps > newest - before > 0
     assert (detail.row.epoch, detail.row.restarts) == (1, 1)
     assert house.losses(job) == undisturbed
     assert faults(house) == []

@@ -2,8 +2,8 @@
 
 import pytest
 from tests.integration.conftest import Losses, OpenHouse
-from tests.integration.house import House, kill
-from tests.integration.jobs import FEW_STEPS, KILL_AT_STEP, SAVE_EVERY, STEPS, command, training
+from tests.integration.house import House, kill, thaw
+from tests.integration.jobs import KILL_AT_STEP, STEPS, command, training
 from tests.integration.verdict import faults
 
 pytestmark = pytest.mark.slow
@@ -55,14 +55,16 @@ def test_a_gang_over_three_nodes_survives_the_loss_of_a_rank_and_of_a_worker(
         house.client.cancel(held)
         house.reaches(held, "cancelled")
     job = house.submit(training(count=4))
-    house.wait_step(job, 30)
+    first_done, _ = house.halt(job, 30)
     placement = house.job(job).attempts[0].placement
-    ranks = house.wait_ranks(job, 4)
-    kill(ranks[0])
-    house.wait_event(job, "ranks_ready", generation=2, node="n3")
-    seen = house.wait_step(job, 65)
-    house.wait_ranks(job, 4)
+    killed, *others = house.ranks(job)
+    kill(killed)
+    thaw(*others)
+    again = house.wait_event(job, "ranks_ready", generation=2, node="n3").body
+    second_done, _ = house.halt(job, 65)
+    left = house.ranks(job)
     kill(house.worker(job, "n1"))
+    thaw(*left)
     house.wait_event(job, "worker_stopped", node="n1")
     detail = house.reaches(job, "succeeded")
     for held in holders:
@@ -80,7 +82,9 @@ def test_a_gang_over_three_nodes_survives_the_loss_of_a_rank_and_of_a_worker(
     first, second = detail.attempts[0].failures
     assert (first.code, first.rank, first.signal) == ("signal", 0, "SIGKILL")
     assert (second.code, second.node) == ("worker_lost", "n1")
-    assert seen - ready["resumed_step"] <= detail.lost_steps <= 2 * (SAVE_EVERY + FEW_STEPS)
+    lost = first_done - again["resumed_step"] + second_done - ready["resumed_step"]
+    # Ranks that are left may be about to write down the step that all have just done.
+    assert detail.lost_steps - lost in (0, 1, 2)
     assert [step for step, _ in losses] == list(range(1, STEPS + 1))
     for (_, loss), (_, expected) in zip(losses, undisturbed, strict=True):
         assert loss == pytest.approx(expected, rel=0.01)

@@ -1,5 +1,6 @@
 """Full disks: training goes on without checkpoints, and the server without new jobs."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import Losses, OpenHouse
-from tests.integration.house import until
+from tests.integration.house import freeze, thaw, until
 from tests.integration.jobs import STEPS, command, training
 from tests.integration.verdict import faults
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.slow
 
 Mount = Callable[[Path, int], None]
 MIB = 2**20
+# Checkpoints that a job keeps.
+KEPT = 2
 
 
 class Ballast:
@@ -25,15 +28,23 @@ class Ballast:
         self._path = folder / "ballast"
 
     def take(self) -> None:
-        """Take what is free; files that others delete make room again, so call it often."""
+        """Take what is free, to the last block, also from under the hands of others."""
         with self._path.open("ab") as file:
-            free = os.statvfs(self._folder)
-            if free.f_bavail:
-                os.posix_fallocate(file.fileno(), file.tell(), free.f_bavail * free.f_frsize)
+            while (free := os.statvfs(self._folder)).f_bavail:
+                with contextlib.suppress(OSError):  # Somebody was faster: there is less now.
+                    end = file.seek(0, os.SEEK_END)
+                    os.posix_fallocate(file.fileno(), end, free.f_bavail * free.f_frsize)
 
     def drop(self) -> None:
         """Give it all back."""
         self._path.unlink()
+
+
+def being_saved(checkpoints: Path) -> bool:
+    """Whether a save is under way, or an old checkpoint is about to make room."""
+    folders = list(checkpoints.glob("epoch-*/step-*"))
+    unfinished = [folder for folder in folders if not (folder / "manifest.json").exists()]
+    return bool(unfinished) or len(folders) > KEPT or bool(list(checkpoints.rglob(".*.tmp")))
 
 
 def test_training_outlasts_a_full_disk_and_saves_its_last_step_once_there_is_space(
@@ -46,11 +57,17 @@ def test_training_outlasts_a_full_disk_and_saves_its_last_step_once_there_is_spa
     house.wait_checkpoint(job, 20)
     ballast = Ballast(house.home.path / "jobs")
 
-    def at_its_last_step() -> bool:
-        ballast.take()
-        return any(row.body["step"] == STEPS for row in house.events(job, "checkpoint_failed"))
+    def cannot_save() -> bool:
+        """Take everything between two saves: then none can begin, and so none makes room."""
+        ranks = house.ranks(job)
+        freeze(*ranks)
+        if not being_saved(house.job_dir(job) / "checkpoints"):
+            ballast.take()
+        thaw(*ranks)
+        return bool(house.events(job, "checkpoint_failed"))
 
-    until(at_its_last_step, lambda: house.show(job))
+    until(cannot_save, lambda: house.show(job))
+    house.wait_event(job, "checkpoint_failed", step=STEPS)
     failed = house.events(job, "checkpoint_failed")
     on_disk, full = house.checkpoints(job), house.job(job)
     ballast.drop()
@@ -85,15 +102,20 @@ def test_a_full_disk_of_the_store_turns_new_jobs_away_and_keeps_what_workers_hav
     job_file.write_text(json.dumps(command(f"true {'x' * 20_000}")))
     accepted = []
 
+    answers = []
+
     def is_refused() -> bool:
         ballast.take()
         done = house.run_cli("submit", str(job_file), "--json")
+        answers.append((done.returncode, json.loads(done.stdout)))
         if done.returncode == 0:
-            accepted.append(json.loads(done.stdout)["job_id"])
+            accepted.append(answers[-1][1]["job_id"])
         return done.returncode != 0
 
     until(is_refused, "a submit is refused")
-    refusal = house.answer("submit", str(job_file), code=3)["error"]
+    exit_code, answer = answers[-1]
+    refusal = answer["error"]
+    ballast.take()
     (tmp_path / "go").touch()
     until(lambda: not house.ranks(job), "the job has ended")
     still = house.client.jobs(limit=100)
@@ -103,6 +125,7 @@ def test_a_full_disk_of_the_store_turns_new_jobs_away_and_keeps_what_workers_hav
     for each in (*accepted, late):
         house.reaches(each, "succeeded")
 
+    assert exit_code == 3
     assert "nothing was accepted" in refusal["problem"]
     assert "is full: free some space" in refusal["problem"]
     assert "with the same key" in refusal["fix"]

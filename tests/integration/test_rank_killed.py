@@ -7,13 +7,14 @@ import time
 
 import pytest
 from tests.integration.conftest import Losses, OpenHouse
-from tests.integration.house import House, kill
-from tests.integration.jobs import FEW_STEPS, KILL_AT_STEP, SAVE_EVERY, STEPS, training
+from tests.integration.house import House, kill, thaw
+from tests.integration.jobs import KILL_AT_STEP, STEPS, training
 from tests.integration.verdict import faults
 
 from irongrid.units import NS_PER_S
 
-NOTICE_S = 1.0
+# Some ten milliseconds on a machine of its own; only a hang would take so long.
+NOTICE_S = 20.0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -28,10 +29,11 @@ def test_a_killed_rank_is_replaced_in_place_and_the_losses_are_those_of_a_run_wi
     home: House, undisturbed: Losses
 ) -> None:
     job = home.submit(training())
-    seen = home.wait_step(job, KILL_AT_STEP)
-    first, second = home.wait_ranks(job, 2)
+    done, saved = home.halt(job, KILL_AT_STEP)
+    first, second = home.ranks(job)
     killed_at_ns = time.time_ns()
     kill(second)
+    thaw(first)
     detail = home.reaches(job, "succeeded")
     failed = home.wait_event(job, "gang_failed")
     (started, again) = home.events(job, "ranks_ready")
@@ -48,8 +50,9 @@ def test_a_killed_rank_is_replaced_in_place_and_the_losses_are_those_of_a_run_wi
     assert [attempt.generation for attempt in detail.attempts] == [2]
     assert (started.body["resumed_step"], again.body["generation"]) == (0, 2)
     resumed = again.body["resumed_step"]
-    assert resumed >= KILL_AT_STEP - 2 * SAVE_EVERY
-    assert seen - resumed <= detail.lost_steps <= SAVE_EVERY + FEW_STEPS
+    assert resumed >= saved
+    # The rank that is left may be about to write down the step that both have just done.
+    assert detail.lost_steps - (done - resumed) in (0, 1)
     assert account.lost_s > 0
     assert account.recovering_s == pytest.approx((again.at_ns - failed.at_ns) / NS_PER_S)
     assert not first.alive

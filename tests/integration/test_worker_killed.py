@@ -5,7 +5,7 @@ import time
 import pytest
 from tests.integration.conftest import Losses
 from tests.integration.house import House, kill
-from tests.integration.jobs import FEW_STEPS, KILL_AT_STEP, SAVE_EVERY, training
+from tests.integration.jobs import KILL_AT_STEP, training
 from tests.integration.processes import Role
 from tests.integration.verdict import faults
 
@@ -13,14 +13,15 @@ from irongrid.units import NS_PER_S
 
 pytestmark = pytest.mark.slow
 
-NOTICE_S = 5.0
+# A second or two on a machine of its own; only a hang would take so long.
+NOTICE_S = 30.0
 
 
 def test_after_a_killed_worker_a_new_epoch_goes_on_and_loses_no_more_than_it_must(
     house: House, undisturbed: Losses
 ) -> None:
     job = house.submit(training())
-    seen = house.wait_step(job, KILL_AT_STEP)
+    done, saved = house.halt(job, KILL_AT_STEP)
     old = house.processes(job)
     killed_at_ns = time.time_ns()
     kill(house.worker(job))
@@ -36,8 +37,8 @@ def test_after_a_killed_worker_a_new_epoch_goes_on_and_loses_no_more_than_it_mus
     assert [failure.code for failure in first.failures] == ["worker_lost"]
     assert (detail.row.epoch, first.epoch, second.epoch) == (2, 1, 2)
     assert second.started_at_ns >= stopped.at_ns
-    assert (ready["epoch"], ready["resumed_step"] >= KILL_AT_STEP - 2 * SAVE_EVERY) == (2, True)
-    assert seen - ready["resumed_step"] <= detail.lost_steps <= SAVE_EVERY + FEW_STEPS
+    assert (ready["epoch"], ready["resumed_step"]) == (2, saved)
+    assert detail.lost_steps == done - saved
     assert detail.time_account_s.lost_s > 0
     assert house.losses(job) == undisturbed
     assert faults(house) == []

@@ -33,7 +33,7 @@ from irongrid.server.replay import load_state
 from irongrid.server.work import Change, Work
 from irongrid.store import EventStore, open_reader, open_store
 
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 
 NODE = Node(id=NodeId("n0"), device_type="cpu", devices=2, cpus=2.0, memory_bytes=2**30)
 
@@ -105,10 +105,10 @@ class Stand:
 
         def wait(state: State, now_ns: int) -> None:
             there.set()
-            assert go.wait(10)
+            assert go.wait(DEADLINE_S)
 
         threading.Thread(target=lambda: self.brain.look(wait), daemon=True).start()
-        assert there.wait(10)
+        assert there.wait(DEADLINE_S)
         return go
 
     def together(

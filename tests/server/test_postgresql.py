@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tests.server.conftest import DEADLINE_S
+
 PASSWORD = "pw-canary-9c1d"
 
 
@@ -20,7 +22,7 @@ def test_a_server_on_postgresql_runs_jobs_and_finds_them_again(
     server.wait_state(first, "succeeded")
     status = server.call("GET", "/v1/status")
     held = start(tmp_path / "two", ready=False, store_url=target)
-    assert held.process.wait(timeout=20) == 1
+    assert held.process.wait(timeout=DEADLINE_S) == 1
     server.kill()
 
     again = start(tmp_path / "one", store_url=target, snapshot_every=5)

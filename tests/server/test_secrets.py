@@ -13,13 +13,15 @@ CANARY = "canary-5f0c1b7e"
 def test_a_secret_reaches_the_ranks_and_nothing_else(start: Any, tmp_path: Path) -> None:
     home, seen = tmp_path / "home", tmp_path / "seen"
     server = start(home, log_path=str(home / "server.log"), log_requests=True)
-    run = f'printf %s "$API_TOKEN" > {seen}; sleep 0.5; exit 3'
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    run = f'printf %s "$API_TOKEN" > {seen}; {wait}; exit 3'
     job = server.submit(run, env={"API_TOKEN": CANARY})
     queued = server.submit("true", env={"OTHER": CANARY}, resources={"count": 2})
     server.wait_state(job, "running")
     command_lines = b"".join(
         path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
     )
+    (tmp_path / "go").touch()
     server.wait_state(job, "failed")
     server.wait_state(queued, "succeeded")
     answers = [
@@ -55,10 +57,11 @@ def test_a_secret_reaches_the_ranks_and_nothing_else(start: Any, tmp_path: Path)
 
 def test_no_token_is_written_where_others_may_read(start: Any, tmp_path: Path) -> None:
     server = start(tmp_path, log_path=str(tmp_path / "server.log"), log_requests=True)
-    job = server.submit("sleep 0.2")
+    job = server.submit(f"until [ -e {tmp_path}/go ]; do sleep 0.05; done")
     server.wait_state(job, "running")
     tokens = [server.token, server.attempt_token(job, 1), (tmp_path / "secret").read_text().strip()]
     server.call("GET", "/v1/status", token=tokens[1])
+    (tmp_path / "go").touch()
     server.wait_state(job, "succeeded")
     server.stop()
 

@@ -1,8 +1,9 @@
 """Snapshots are made beside a busy server, and a restart starts from the newest one."""
 
-import time
 from pathlib import Path
 from typing import Any
+
+from tests.server.conftest import wait_until
 
 from irongrid.control.snapshot import state_hash
 from irongrid.server.replay import load_state
@@ -15,12 +16,11 @@ def test_a_restart_starts_from_a_snapshot_that_a_child_has_made(start: Any, tmp_
     server.wait_state(blocker, "running")
     jobs = [server.submit("true", name=f"n{number}") for number in range(40)]
     reader = open_reader(tmp_path / "irongrid.db")
-    deadline = time.monotonic() + 30
-    while (newest := reader.latest_snapshot()) is None:
-        assert time.monotonic() < deadline, (tmp_path / "stderr").read_text()
-        time.sleep(0.05)
+    wait_until(lambda: reader.latest_snapshot() is not None, say=(tmp_path / "stderr").read_text)
+    newest = reader.latest_snapshot()
     server.kill()
 
+    assert newest is not None
     assert newest[0] >= 20
     with_snapshot = load_state(reader)
     reader.latest_snapshot = lambda: None  # type: ignore[method-assign]

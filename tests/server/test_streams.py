@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.conftest import DEADLINE_S
 
 
 @contextmanager
 def stream(server: Any, path: str, **headers: str) -> Iterator[Iterator[dict[str, str]]]:
     """The events of one stream as they come."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_S)
     sent = {"authorization": f"Bearer {server.token}", **headers}
     connection.request("GET", path, headers=sent)
     answer = connection.getresponse()
@@ -78,13 +79,17 @@ def test_a_stream_of_one_job_leaves_all_others_out(server: Any) -> None:
     assert {row["job_id"] for row in found} == {one}
 
 
-def test_a_log_stream_follows_the_job_to_its_end(server: Any) -> None:
-    job = server.submit("for i in 1 2 3; do echo line $i; sleep 0.3; done")
+def test_a_log_stream_follows_the_job_to_its_end(server: Any, tmp_path: Path) -> None:
+    job = server.submit(
+        f"echo line 1; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo line 2"
+    )
     with stream(server, f"/v1/jobs/{job}/logs/stream") as events:
-        chunks = [json.loads(event["data"]) for event in events]
+        chunks = [json.loads(next(events)["data"])]
+        (tmp_path / "go").touch()
+        chunks += [json.loads(event["data"]) for event in events]
 
-    assert "".join(chunk["text"] for chunk in chunks) == "line 1\nline 2\nline 3\n"
-    assert len(chunks) > 1
+    assert chunks[0]["text"] == "line 1\n"
+    assert "".join(chunk["text"] for chunk in chunks) == "line 1\nline 2\n"
     assert chunks[-1]["ended"]
     assert server.job(job)["row"]["state"] == "succeeded"
 
@@ -125,7 +130,7 @@ def test_streams_end_when_the_server_stops(start: Any, tmp_path: Path) -> None:
         server.call("POST", f"/v1/jobs/{job}/cancel")
         server.wait_state(job, "cancelled")
         assert server.stop() == 0
-        assert ended.wait(5)
+        assert ended.wait(DEADLINE_S)
 
 
 def test_a_log_offset_below_zero_counts_from_the_end(server: Any) -> None:

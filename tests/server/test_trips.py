@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.conftest import DEADLINE_S, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the local engine needs Linux")
 
 
-def wait_until(done: Any, timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
+# It takes one or two, and more where others use the cores; without a look at the process, for ever.
+NOTICE_S = 30.0
 
 
 def marked(job_dir: Path) -> list[int]:
@@ -131,7 +129,7 @@ def test_a_killed_worker_is_noticed_within_seconds_and_the_job_runs_again(
     (tmp_path / "go").touch()
     detail = server.wait_state(job, "succeeded")
 
-    assert noticed_s < 5
+    assert noticed_s < NOTICE_S
     assert detail["attempts"][0]["failures"][0]["code"] == "worker_lost"
 
 
@@ -189,7 +187,7 @@ def test_stopping_with_its_jobs_leaves_them_queued_for_the_next_server(
     job = server.submit(COUNTED.format(work))
     server.wait_state(job, "running")
     assert server.call("POST", "/v1/shutdown", {"stop_jobs": True}).status == 202
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=DEADLINE_S) == 0
     assert not marked(home / "jobs" / job)
 
     (work / "go").touch()
@@ -205,7 +203,7 @@ def test_a_second_server_on_the_same_home_is_refused_and_told_who_is_there(
     first = start(tmp_path)
     second = start(tmp_path, ready=False)
 
-    assert second.process.wait(timeout=20) == 1
+    assert second.process.wait(timeout=DEADLINE_S) == 1
     assert (
         f"pid {first.process.pid} at http://127.0.0.1:{first.port}"
         in (tmp_path / "stderr").read_text()

@@ -23,6 +23,7 @@ from irongrid.server.options import ServerOptions
 from irongrid.server.parts import Parts
 from irongrid.store import open_store
 
+DEADLINE_S = 90.0
 NODES = tuple(
     Node(id=NodeId(f"n{i}"), device_type="cpu", devices=1, cpus=1.0, memory_bytes=2**30)
     for i in range(2)
@@ -68,11 +69,11 @@ class PuppetEngine:
 class Stage:
     """A server whose workers the test plays, in this process."""
 
-    def __init__(self, folder: Path, engine: PuppetEngine) -> None:
+    def __init__(self, folder: Path, engine: PuppetEngine, long_poll_s: float) -> None:
         self.home = Home(folder)
         self.home.prepare()
         self.store = open_store(self.home.database, holder="test")
-        options = ServerOptions(home=folder, long_poll_s=1.5)
+        options = ServerOptions(home=folder, long_poll_s=long_poll_s)
         target = str(self.home.database)
         journal = open_journal(None)
         self.engine = engine
@@ -112,7 +113,7 @@ class Stage:
         )
 
     async def reaches(self, job: str, state: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 if await self.state(job) == state:
                     return
@@ -123,18 +124,20 @@ class Stage:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             if done():
                 return
             await asyncio.sleep(0.01)
 
 
-def on_stage(folder: Path, play: Callable[[Stage], Awaitable[None]]) -> None:
+def on_stage(
+    folder: Path, play: Callable[[Stage], Awaitable[None]], *, long_poll_s: float = 1.5
+) -> None:
     """Run one test against a server in this process."""
 
     async def run() -> None:
-        stage = Stage(folder, PuppetEngine())
+        stage = Stage(folder, PuppetEngine(), long_poll_s)
         try:
             await play(stage)
         finally:
@@ -209,7 +212,7 @@ def test_facts_that_come_twice_count_once(tmp_path: Path) -> None:
     on_stage(tmp_path, play)
 
 
-def test_a_waiting_worker_hears_of_a_cancel_within_a_second(tmp_path: Path) -> None:
+def test_a_waiting_worker_hears_of_a_cancel_at_once(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         job = await stage.submit()
         (order,) = await stage.launched()
@@ -218,13 +221,13 @@ def test_a_waiting_worker_hears_of_a_cancel_within_a_second(tmp_path: Path) -> N
         waiting = asyncio.create_task(stage.directive(order, version))
         await asyncio.sleep(0.1)
         assert not waiting.done()
-        asked = time.monotonic()
         await stage.user("POST", f"/v1/jobs/{job}/cancel")
 
-        assert (await waiting).json()["action"] == "stop"
-        assert time.monotonic() - asked < 1.0
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await waiting).json()["action"] == "stop"
 
-    on_stage(tmp_path, play)
+    # A poll that nothing wakes would end by itself only long after the deadline.
+    on_stage(tmp_path, play, long_poll_s=10 * DEADLINE_S)
 
 
 def test_a_waiting_worker_hears_of_a_request_to_save(tmp_path: Path) -> None:
@@ -254,7 +257,7 @@ def test_a_poll_without_news_answers_the_same_at_the_time_limit(tmp_path: Path) 
         again = (await stage.directive(order, first["version"])).json()
 
         assert again == first
-        assert 1.4 < time.monotonic() - started < 4
+        assert 1.4 < time.monotonic() - started < DEADLINE_S
 
     on_stage(tmp_path, play)
 

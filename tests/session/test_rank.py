@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pace import at_known_pace
 
+# For whatever has to happen at all. It may take long on a busy machine; a test fails only then.
+DEADLINE_S = 90.0
 PRELUDE = "from irongrid import session\n"
 
 
@@ -22,7 +25,7 @@ class Listener:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(str(path))
         self.socket.listen()
-        self.socket.settimeout(10)
+        self.socket.settimeout(DEADLINE_S)
 
     def run(self, code: str) -> "subprocess.Popen[str]":
         environment = dict(os.environ) | {
@@ -40,7 +43,7 @@ class Listener:
 
     def accept(self) -> socket.socket:
         connection, _ = self.socket.accept()
-        connection.settimeout(10)
+        connection.settimeout(DEADLINE_S)
         return connection
 
 
@@ -138,15 +141,14 @@ def test_requests_reach_the_rank_and_a_checkpoint_is_due_once_for_each(listener:
 
 def test_a_worker_that_does_not_read_never_holds_a_rank_up(listener: Listener) -> None:
     code = (
-        "import time; begun = time.monotonic()\n"
         "for step in range(20_000): session.progress(step, loss=1.0)\n"
         "session.checkpointed(step=20_000, path='last', size_bytes=1)\n"
-        "print(time.monotonic() - begun, flush=True); input()"
+        "print('done', flush=True); input()"
     )
     process = listener.run(code)
     connection = listener.accept()
     assert process.stdout is not None
-    assert float(process.stdout.readline()) < 5, "20,000 calls of some 10 µs each"
+    assert process.stdout.readline() == "done\n", "though nobody has read anything yet"
     # When it reads again, what is a fact is still there, though most of the progress is not.
     assert process.stdin is not None
     process.stdin.write("\n")
@@ -170,7 +172,7 @@ def test_a_rank_outlives_its_worker(listener: Listener) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     connection.close()
-    out, _ = process.communicate("\n", timeout=10)
+    out, _ = process.communicate("\n", timeout=DEADLINE_S)
 
     assert (out, process.returncode) == ("False\n", 0)
 
@@ -178,7 +180,7 @@ def test_a_rank_outlives_its_worker(listener: Listener) -> None:
 def test_a_worker_that_is_not_there_is_no_error(listener: Listener) -> None:
     listener.socket.close()
     process = listener.run("session.progress(1); print(session.should_checkpoint())")
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=DEADLINE_S)
 
     assert (out, process.returncode) == ("False\n", 0)
 
@@ -208,13 +210,16 @@ def test_a_figure_that_is_no_number_is_the_callers_mistake() -> None:
 
 def test_a_call_costs_microseconds(listener: Listener) -> None:
     code = (
-        "import time; session.should_stop(); begun = time.perf_counter()\n"
+        "import time; session.should_stop(); begun = time.process_time()\n"
         "for step in range(2000):\n"
         "    session.should_checkpoint(); session.should_stop()\n"
-        "print(time.perf_counter() - begun)"
+        "print(time.process_time() - begun)"
     )
-    process = listener.run(code)
-    listener.accept()
-    out, _ = process.communicate(timeout=10)
 
-    assert float(out) / 2000 < 200e-6
+    def call_s() -> float:
+        process = listener.run(code)
+        listener.accept()
+        out, _ = process.communicate(timeout=DEADLINE_S)
+        return float(out) / 2000
+
+    assert at_known_pace(call_s, 200e-6) < 200e-6

@@ -137,7 +137,7 @@ store.close()
 def test_a_limit_on_the_file_size_is_survived_too(tmp_path: Path) -> None:
     script = [sys.executable, "-c", LIMITED, str(tmp_path / "irongrid.db")]
 
-    ended = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(script, capture_output=True, text=True, timeout=180)
 
     assert ended.returncode == 0, ended.stderr
     assert "irongrid.db" in ended.stdout

@@ -1,11 +1,10 @@
 """What a caller of the log may rely on, on both databases."""
 
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.pace import at_known_pace, processor_time_s
 
 from irongrid.domain.event import ProgressMade, Recorded
 from irongrid.domain.ids import JobId, NodeId, job_id
@@ -226,14 +225,17 @@ def test_a_url_without_a_store_is_refused(target_url: str) -> None:
     assert "pw" not in str(caught.value)
 
 
-def test_a_thousand_events_a_second_are_durable_in_batches(target: str, record: MakeRecord) -> None:
+def test_a_thousand_events_in_batches_take_less_than_a_second_of_a_core(
+    target: str, record: MakeRecord
+) -> None:
     store = open_store(target, holder="a test")
-    records = [record(seq) for seq in range(1, 2001)]
 
-    started_s = time.perf_counter()
-    for start in range(0, 2000, 20):
-        store.append(records[start : start + 20])
-    took_s = time.perf_counter() - started_s
+    def append() -> None:
+        first = store.head_seq() + 1
+        records = [record(first + number) for number in range(1000)]
+        for start in range(0, 1000, 20):
+            store.append(records[start : start + 20])
 
+    # How long a disk takes beside it is what benchmarks/submit measures.
+    assert at_known_pace(lambda: processor_time_s(append), 1.0) < 1.0
     store.close()
-    assert took_s < 2.0, f"2000 events took {took_s:.2f} s on {sys.platform}"

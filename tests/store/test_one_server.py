@@ -46,7 +46,7 @@ def test_a_second_server_is_told_who_holds_the_store_and_gets_it_once_that_one_i
 
     assert "http://127.0.0.1:4711" in caught.value.holder
     assert f"pid {other.pid} on {os.uname().nodename}" in caught.value.holder
-    store = open_store(target, holder="a test", wait_s=5.0)
+    store = open_store(target, holder="a test", wait_s=60.0)
     assert store.server_epoch == 2
     store.close()
 
@@ -60,7 +60,7 @@ def test_a_store_that_ends_soon_is_waited_for(target: str) -> None:
     ending = threading.Timer(0.1, open_store(target, holder="the old one").close)
     ending.start()
 
-    store = open_store(target, holder="a test", wait_s=10.0)
+    store = open_store(target, holder="a test", wait_s=60.0)
 
     ending.join()
     assert store.server_epoch == 2

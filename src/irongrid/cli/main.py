@@ -13,11 +13,12 @@ import typer
 
 from irongrid.cli.failures import Shown, shown
 from irongrid.cli.grammar import Verbs, explain_usage, split_command
+from irongrid.cli.plan.command import plan
 from irongrid.cli.twin import twin
 from irongrid.client.home import Home
 from irongrid.errors import IrongridError
 
-SERVER, JOBS, MORE = "Server", "Jobs", "First steps and help"
+SERVER, PLANS, JOBS, MORE = "Server", "Plans", "Jobs", "First steps and help"
 
 app = typer.Typer(
     cls=Verbs,
@@ -133,6 +134,10 @@ def down(
 
     return down(_home(), stop_jobs=stop_jobs, as_json=as_json)
 
+
+# ---- plans ------------------------------------------------------------------------------------
+
+app.command(rich_help_panel=PLANS)(plan)
 
 # ---- jobs -------------------------------------------------------------------------------------
 

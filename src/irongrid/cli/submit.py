@@ -63,8 +63,8 @@ def submit(
             _tell(screen, client, submitted)
             screen.answer(to_json(submitted))
             return 0
-        screen.note(_accepted(submitted))
         try:
+            screen.note(_accepted(submitted))
             detail = watch(client, screen, submitted.job_id)
         except KeyboardInterrupt:
             job_id = submitted.job_id

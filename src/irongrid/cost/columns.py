@@ -7,11 +7,12 @@ Words such as a schedule are codes: their index in the tuples of `domain.plan`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Column = float | NDArray[np.float64] | NDArray[np.int64]
+Column = float | NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

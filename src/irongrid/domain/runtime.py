@@ -63,6 +63,7 @@ RUNTIMES: dict[str, Ability] = {
         recompute=frozenset(RECOMPUTE),
         offload=frozenset({"none"}),
         precisions=frozenset({"fp32", "bf16", "fp8", "mxfp8"}),
+        uneven_stages=True,
     ),
     "deepspeed": Ability(
         axes=frozenset({"pp", "tp", "ep", "cp"}),
@@ -74,6 +75,7 @@ RUNTIMES: dict[str, Ability] = {
         contexts=frozenset({"ulysses"}),
         compressions=frozenset({"none"}),
         composed=False,
+        hybrid_sharding=False,
     ),
     "fsdp2": Ability(
         axes=frozenset({"tp"}),
@@ -81,7 +83,7 @@ RUNTIMES: dict[str, Ability] = {
         zero=frozenset({"none", "fsdp"}),
         recompute=frozenset({"none", "full"}),
         offload=frozenset({"none", "parameters"}),
-        precisions=frozenset({"fp32", "bf16", "fp16"}),
+        precisions=frozenset({"fp32", "tf32", "bf16"}),
     ),
     "maxtext": Ability(
         axes=_ALL_AXES,

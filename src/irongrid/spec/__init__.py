@@ -1,6 +1,7 @@
-"""The border: job files and documents in, domain values or a full report of problems out."""
+"""The border: job and fleet files in, domain values or a full report of problems out."""
 
 from irongrid.spec.document import command_document
+from irongrid.spec.fleet_schema import fleet_schema
 from irongrid.spec.job import (
     LoadedJob,
     ParsedJob,
@@ -15,6 +16,7 @@ __all__ = [
     "LoadedJob",
     "ParsedJob",
     "command_document",
+    "fleet_schema",
     "job_schema",
     "load_job_file",
     "load_job_text",

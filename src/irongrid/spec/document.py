@@ -17,20 +17,20 @@ MAX_VALUES = 5000
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-def read_file(path: str) -> str:
-    """The text of a job file; never more of it than a job file may have.
+def read_file(path: str, most: int = MAX_CHARS) -> str:
+    """The text of a file; never more of it than such a file may have.
 
     Raises:
         SpecError: there is no such file, or it is too large, or it is no text.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_CHARS + 1)
+            content = file.read(most + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise report([Finding((), reason, "Check the path")], path, {}) from error
-    if len(content) > MAX_CHARS:
-        raise report([TOO_LARGE], path, {})
+    if len(content) > most:
+        raise report([TOO_LARGE if most == MAX_CHARS else _too_large(most)], path, {})
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -38,10 +38,14 @@ def read_file(path: str) -> str:
     raise report([Finding((), "the file is not UTF-8 text", "Save it as UTF-8", line)], path, {})
 
 
-def default_name(text: str) -> str:
-    """A job's name from a file name or a program's name."""
+def _too_large(most: int) -> Finding:
+    return Finding((), f"the file is larger than {most // 1024} KiB", "Check the path")
+
+
+def default_name(text: str, otherwise: str = "job") -> str:
+    """A name from a file name or a program's name."""
     stem = os.path.splitext(os.path.basename(text))[0]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:63] or "job"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:63] or otherwise
 
 
 def resolve(document: object, folder: str, interpreter: str, name: str) -> object:

@@ -5,47 +5,20 @@ with a wrong field can still be checked for everything else. What is required, a
 means for another, is in `rules`. Defaults are those of the domain and stand nowhere else.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from irongrid.domain.model import PRESETS
 from irongrid.spec import amounts, paths, values
 from irongrid.spec.amounts import MAX_COUNT, Accelerator, Count, Every
 from irongrid.spec.environment import environment
 from irongrid.spec.findings import Path
+from irongrid.spec.sections import Grammar, Section, about, walk
 from irongrid.spec.values import MAX_STEPS
 
 API_VERSION = "irongrid/v1"
 _YEAR_S = 365 * 86400
-
-
-class Section(BaseModel):
-    """Fields that stand together.
-
-    Attributes:
-        example: how to write the section, for reports.
-        required: fields without which the section means nothing.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True
-    )
-    example: ClassVar[str] = ""
-    required: ClassVar[tuple[str, ...]] = ()
-
-    def has(self, name: str) -> bool:
-        """Whether the file gives this field."""
-        return name in self.model_fields_set
-
-    def given(self) -> dict[str, Any]:
-        """The fields that the file gives."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
-
-
-def _about(text: str, example: Any) -> Any:
-    return Field(default=None, description=text, examples=[example])
 
 
 class Model(Section):
@@ -53,26 +26,26 @@ class Model(Section):
 
     example = "{preset: llama-3m}"
 
-    preset: Annotated[str | None, values.choice(*PRESETS, called="a preset")] = _about(
+    preset: Annotated[str | None, values.choice(*PRESETS, called="a preset")] = about(
         "a known shape", "llama-160m"
     )
-    layers: Annotated[int | None, values.whole(1, 1024)] = _about("transformer blocks", 12)
-    hidden: Annotated[int | None, values.whole(8, 131_072)] = _about(
+    layers: Annotated[int | None, values.whole(1, 1024)] = about("transformer blocks", 12)
+    hidden: Annotated[int | None, values.whole(8, 131_072)] = about(
         "width of the residual stream", 768
     )
-    heads: Annotated[int | None, values.whole(1, 1024)] = _about(
+    heads: Annotated[int | None, values.whole(1, 1024)] = about(
         "query heads; they divide `hidden`, and `hidden / heads` is even", 12
     )
-    kv_heads: Annotated[int | None, values.whole(1, 1024)] = _about(
+    kv_heads: Annotated[int | None, values.whole(1, 1024)] = about(
         "key and value heads; they divide `heads`, which is also the default", 4
     )
-    ffn: Annotated[int | None, values.whole(8, 1_048_576)] = _about(
+    ffn: Annotated[int | None, values.whole(8, 1_048_576)] = about(
         "width of SwiGLU's inner layer", 2048
     )
-    vocab: Annotated[int | None, values.whole(512, 1_048_576)] = _about(
+    vocab: Annotated[int | None, values.whole(512, 1_048_576)] = about(
         "tokens of the vocabulary, trained from the data", 32000
     )
-    tied: Annotated[bool | None, values.yes_or_no()] = _about(
+    tied: Annotated[bool | None, values.yes_or_no()] = about(
         "whether embedding and output share weights", True
     )
 
@@ -83,7 +56,7 @@ class Data(Section):
     example = "{path: corpus/*.txt}"
     required = ("path",)
 
-    path: Annotated[tuple[str, ...] | None, paths.data_paths()] = _about(
+    path: Annotated[tuple[str, ...] | None, paths.data_paths()] = about(
         "a text file, a pattern, a list of them, or the word `stdlib`: a fixed 4 MB sample of the "
         "Python standard library's sources",
         "corpus/*.txt",
@@ -95,10 +68,10 @@ class Eval(Section):
 
     example = "{every: 100}"
 
-    every: Annotated[int | None, values.whole(0, MAX_STEPS)] = _about(
+    every: Annotated[int | None, values.whole(0, MAX_STEPS)] = about(
         "steps between two measurements; 0 is never", 100
     )
-    fraction: Annotated[float | None, values.number(0, 0.5, above=True)] = _about(
+    fraction: Annotated[float | None, values.number(0, 0.5, above=True)] = about(
         "share of the tokens that is held out", 0.01
     )
 
@@ -111,34 +84,32 @@ class Train(Section):
 
     model: Model = Field(default_factory=Model)
     data: Data = Field(default_factory=Data)
-    global_batch: Annotated[int | None, values.whole(1, 1_048_576)] = _about(
+    global_batch: Annotated[int | None, values.whole(1, 1_048_576)] = about(
         "samples per optimizer step, over all ranks", 256
     )
-    seq_len: Annotated[int | None, values.whole(2, 1_048_576)] = _about("tokens per sample", 1024)
-    steps: Annotated[int | None, values.whole(1, MAX_STEPS)] = _about("optimizer steps", 2000)
-    micro_batch: Annotated[int | None, values.whole(1, 1_048_576)] = _about(
+    seq_len: Annotated[int | None, values.whole(2, 1_048_576)] = about("tokens per sample", 1024)
+    steps: Annotated[int | None, values.whole(1, MAX_STEPS)] = about("optimizer steps", 2000)
+    micro_batch: Annotated[int | None, values.whole(1, 1_048_576)] = about(
         "samples per rank and forward pass; the recipe chooses by default", 4
     )
-    dp_replicate: Annotated[int | None, values.whole(1, MAX_COUNT)] = _about(
+    dp_replicate: Annotated[int | None, values.whole(1, MAX_COUNT)] = about(
         "copies of the model that all-reduce (HSDP); the other ranks shard", 2
     )
     eval: Eval = Field(default_factory=Eval)
-    learning_rate: Annotated[float | None, values.number(0, 10, above=True)] = _about(
+    learning_rate: Annotated[float | None, values.number(0, 10, above=True)] = about(
         "peak of the warm-up and cosine schedule", 0.0003
     )
-    warmup_steps: Annotated[int | None, values.whole(0, MAX_STEPS)] = _about(
+    warmup_steps: Annotated[int | None, values.whole(0, MAX_STEPS)] = about(
         "steps over which the learning rate rises", 100
     )
-    weight_decay: Annotated[float | None, values.number(0, 10)] = _about(
-        "AdamW's weight decay", 0.1
-    )
-    clip_norm: Annotated[float | None, values.number(0, 1_000_000, above=True)] = _about(
+    weight_decay: Annotated[float | None, values.number(0, 10)] = about("AdamW's weight decay", 0.1)
+    clip_norm: Annotated[float | None, values.number(0, 1_000_000, above=True)] = about(
         "largest norm of the gradient", 1.0
     )
-    seed: Annotated[int | None, values.whole(0, 2**32 - 1)] = _about(
+    seed: Annotated[int | None, values.whole(0, 2**32 - 1)] = about(
         "of initial weights and order of samples", 0
     )
-    precision: Annotated[str | None, values.choice("auto", "fp32", "bf16")] = _about(
+    precision: Annotated[str | None, values.choice("auto", "fp32", "bf16")] = about(
         "of the computation; `auto` is bf16 on GPUs and fp32 on CPUs", "auto"
     )
 
@@ -148,17 +119,17 @@ class Resources(Section):
 
     example = "{count: 4}"
 
-    accelerator: Annotated[Accelerator | None, amounts.accelerator()] = _about(
+    accelerator: Annotated[Accelerator | None, amounts.accelerator()] = about(
         "device type: `any`, `cpu`, or a name such as `H100`; `H100:8` also says how many",
         "H100:8",
     )
-    count: Annotated[Count | None, amounts.count()] = _about(
+    count: Annotated[Count | None, amounts.count()] = about(
         "devices, so ranks: a number, or a range of sizes on which the job may run", "1..8"
     )
-    cpus: Annotated[float | None, values.number(0, 4096)] = _about(
+    cpus: Annotated[float | None, values.number(0, 4096)] = about(
         "CPU cores per rank; 0 asks for none and sets no limit", 2
     )
-    memory: Annotated[int | None, amounts.size_bytes(2**20, 2**50)] = _about(
+    memory: Annotated[int | None, amounts.size_bytes(2**20, 2**50)] = about(
         "host memory per rank, with its unit; no limit by default", "4GiB"
     )
 
@@ -168,10 +139,10 @@ class Retries(Section):
 
     example = "{max: 3}"
 
-    max: Annotated[int | None, values.whole(0, 1000)] = _about(
+    max: Annotated[int | None, values.whole(0, 1000)] = about(
         "restarts in a row without progress before the job fails", 3
     )
-    on: Annotated[tuple[str, ...] | None, values.words("infrastructure", "user")] = _about(
+    on: Annotated[tuple[str, ...] | None, values.words("infrastructure", "user")] = about(
         "whose failures are worth another try", ["infrastructure"]
     )
 
@@ -181,11 +152,11 @@ class Checkpoint(Section):
 
     example = "{every: auto}"
 
-    every: Annotated[Every | None, amounts.every(1, _YEAR_S)] = _about(
+    every: Annotated[Every | None, amounts.every(1, _YEAR_S)] = about(
         "`auto` (from the measured cost and the failures seen), a number of steps, or a time",
         "auto",
     )
-    keep: Annotated[int | None, values.whole(1, 1000)] = _about("checkpoints that are kept", 2)
+    keep: Annotated[int | None, values.whole(1, 1000)] = about("checkpoints that are kept", 2)
 
 
 class Limits(Section):
@@ -193,7 +164,7 @@ class Limits(Section):
 
     example = "{max_duration: 12h}"
 
-    max_duration: Annotated[float | None, amounts.duration_s(1, 10 * _YEAR_S)] = _about(
+    max_duration: Annotated[float | None, amounts.duration_s(1, 10 * _YEAR_S)] = about(
         "running time after which the job is stopped; no limit by default", "12h"
     )
 
@@ -203,25 +174,25 @@ class Job(Section):
 
     example = "{run: python train.py}"
 
-    apiVersion: Annotated[str | None, values.choice(API_VERSION)] = _about(  # noqa: N815
+    apiVersion: Annotated[str | None, values.choice(API_VERSION)] = about(  # noqa: N815
         "version of this format", API_VERSION
     )
-    name: Annotated[str | None, values.job_name()] = _about(
+    name: Annotated[str | None, values.job_name()] = about(
         "name for people; the name of the file by default", "code-llama-tiny"
     )
-    run: Annotated[tuple[str, ...] | None, values.command()] = _about(
+    run: Annotated[tuple[str, ...] | None, values.command()] = about(
         "command that every rank runs: text for the shell, or a list of arguments",
         "python train.py",
     )
     train: Train = Field(default_factory=Train)
-    workdir: Annotated[str | None, paths.path()] = _about(
+    workdir: Annotated[str | None, paths.path()] = about(
         "folder in which ranks run, relative to the file; the file's own folder by default", "."
     )
-    interpreter: Annotated[str | None, paths.path()] = _about(
+    interpreter: Annotated[str | None, paths.path()] = about(
         "Python whose folder leads the ranks' PATH; the one that runs `irongrid` by default",
         ".venv/bin/python",
     )
-    env: Annotated[dict[str, str] | None, environment()] = _about(
+    env: Annotated[dict[str, str] | None, environment()] = about(
         "variables for the ranks; values are kept out of logs, lists and reports",
         {"OMP_NUM_THREADS": "1"},
     )
@@ -229,19 +200,12 @@ class Job(Section):
     retries: Retries = Field(default_factory=Retries)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     limits: Limits = Field(default_factory=Limits)
-    priority: Annotated[str | None, values.only("normal")] = _about(
+    priority: Annotated[str | None, values.only("normal")] = about(
         "place in the queue; only `normal` so far", "normal"
     )
 
 
-def _walk(section: type[Section], path: Path) -> Iterator[tuple[Path, type[Section]]]:
-    yield path, section
-    for name, info in section.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-            yield from _walk(info.annotation, (*path, name))
-
-
-SECTIONS: dict[Path, type[Section]] = dict(_walk(Job, ()))
+SECTIONS: dict[Path, type[Section]] = dict(walk(Job))
 
 # Part of the format, but nothing acts on them yet: refused, so that nobody relies on them.
 NOT_YET: dict[Path, str] = {
@@ -271,3 +235,5 @@ OTHER_WORDS: dict[str, Path] = {
     "lr": ("train", "learning_rate"), "batch_size": ("train", "global_batch"),
     "max_steps": ("train", "steps"), "d_model": ("train", "model", "hidden"),
 }  # fmt: skip
+
+GRAMMAR = Grammar(SECTIONS, NOT_YET, OTHER_WORDS)

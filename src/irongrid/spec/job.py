@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ from irongrid.domain.job import JobSpec
 from irongrid.spec import rules
 from irongrid.spec.convert import job_spec
 from irongrid.spec.document import check_json, default_name, read_file, resolve
-from irongrid.spec.fields import Job
+from irongrid.spec.fields import GRAMMAR, Job
 from irongrid.spec.findings import Finding, Path, kind, report
+from irongrid.spec.sections import beneath, without
 from irongrid.spec.translate import translate
 from irongrid.spec.yaml_text import Reading, Unreadable, read_yaml
 
@@ -109,7 +109,7 @@ def _check(document: object, reading: Reading) -> tuple[ParsedJob | None, list[F
         return None, [*reading.findings, _no_mapping(document)]
     job, findings, wrong = _validate(document)
     findings += rules.check(job, frozenset(wrong | reading.broken))
-    findings = [finding for finding in findings if not _beneath(finding.path, reading.broken)]
+    findings = [finding for finding in findings if not beneath(finding.path, reading.broken)]
     findings = [*reading.findings, *findings]
     if findings:
         return None, findings
@@ -123,23 +123,9 @@ def _validate(document: Mapping[str, Any]) -> tuple[Job, list[Finding], set[Path
     except ValidationError as error:
         # Values may be secret: neither the report nor an exception's context may hold the input.
         errors = error.errors(include_url=False, include_input=False)
-    findings, meant = translate(errors, document)
+    findings, meant = translate(errors, document, GRAMMAR)
     wrong = {error["loc"] for error in errors}
-    rest = deepcopy(dict(document))
-    for path in wrong:
-        _remove(rest, path)
-    return Job.model_validate(rest), findings, wrong | meant
-
-
-def _remove(document: dict[str, Any], path: Path) -> None:
-    section: Any = document
-    for part in path[:-1]:
-        section = section[part]
-    del section[path[-1]]
-
-
-def _beneath(path: Path, places: set[Path]) -> bool:
-    return any(path[:length] in places for length in range(len(path) + 1))
+    return Job.model_validate(without(document, wrong)), findings, wrong | meant
 
 
 def _no_mapping(document: object) -> Finding:

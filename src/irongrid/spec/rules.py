@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from irongrid.domain.model import PRESETS, ModelShape
 from irongrid.spec.amounts import Count
-from irongrid.spec.fields import SECTIONS, Job, Model, Section, Train
+from irongrid.spec.fields import Job, Model, Train
 from irongrid.spec.findings import Finding, Path, one_of, quoted
+from irongrid.spec.sections import missing
 
 MAX_SIZES = 256
 # What a model without a preset must say.
@@ -24,7 +25,7 @@ def check(job: Job, known: frozenset[Path]) -> Iterator[Finding]:
         known: places that need no further word, as the file gives something there that is wrong.
     """
     yield from _task(job, known)
-    yield from _required(job, (), known)
+    yield from missing(job, (), known)
     yield from _only_for_train(job)
     yield from _paths(job, known)
     yield from _accelerator(job)
@@ -42,25 +43,6 @@ def _task(job: Job, known: frozenset[Path]) -> Iterator[Finding]:
     elif not run and not train:
         fix = "Add `run: COMMAND` for your own program, or a `train:` section for the recipe"
         yield Finding((), "neither run nor train is given", fix)
-
-
-def _required(section: Section, path: Path, known: frozenset[Path]) -> Iterator[Finding]:
-    for name in section.required:
-        where = (*path, name)
-        if not section.has(name) and where not in known:
-            yield Finding(where, "is required", f"Add {_example(section, where)}")
-    for name in section.model_fields_set:
-        inner = getattr(section, name)
-        if isinstance(inner, Section):
-            yield from _required(inner, (*path, name), known)
-
-
-def _example(section: Section, where: Path) -> str:
-    name = str(where[-1])
-    if where in SECTIONS:
-        return f"`{name}: {SECTIONS[where].example}`"
-    examples = type(section).model_fields[name].examples
-    return f"`{name}: {examples[0] if examples else '...'}`"
 
 
 def _only_for_train(job: Job) -> Iterator[Finding]:

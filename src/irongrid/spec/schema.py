@@ -5,10 +5,10 @@ from typing import Any
 
 from irongrid.domain.codec import to_json
 from irongrid.domain.job import CheckpointPolicy, Resources, Retries, TrainTask
-from irongrid.spec.fields import SECTIONS, Job, Section
+from irongrid.spec.fields import GRAMMAR
 from irongrid.spec.findings import Path
 from irongrid.spec.rules import SHAPE
-from irongrid.spec.values import Kind
+from irongrid.spec.sections import section_schema, titled
 
 
 def job_schema() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def job_schema() -> dict[str, Any]:
     It accepts every file that the parser accepts. It cannot tell what one number means for another
     (`heads` and `hidden`, `global_batch` and `count`), nor whether a range runs backwards.
     """
-    schema = _section((), Job)
+    schema = section_schema(GRAMMAR, (), _DEFAULTS)
     train = schema["properties"]["train"]["properties"]
     train["model"]["anyOf"] = [{"required": ["preset"]}, {"required": list(SHAPE)}]
     schema["properties"]["resources"]["not"] = {
@@ -28,28 +28,7 @@ def job_schema() -> dict[str, Any]:
         {"required": ["run"], "not": {"required": ["checkpoint"]}},
         {"required": ["train"]},
     ]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:irongrid:v1:job",
-        "title": "Irongrid job",
-        **schema,
-    }
-
-
-def _section(path: Path, section: type[Section]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "description": section.__doc__, "properties": {}}
-    for name, info in section.model_fields.items():
-        where = (*path, name)
-        if where in SECTIONS:
-            schema["properties"][name] = _section(where, SECTIONS[where])
-            continue
-        kind = next(item for item in info.metadata if isinstance(item, Kind))
-        about = {"description": info.description, "examples": info.examples}
-        default = {"default": _DEFAULTS[where]} if where in _DEFAULTS else {}
-        schema["properties"][name] = {**about, **kind.schema, **default}
-    if section.required:
-        schema["required"] = list(section.required)
-    return schema | {"additionalProperties": False}
+    return titled("job", schema)
 
 
 def _defaults_of(owner: type, path: Path, names: dict[str, str]) -> dict[Path, Any]:

@@ -145,6 +145,11 @@ def job_name() -> Kind:
     return Kind(check, schema)
 
 
+def is_name(text: str) -> bool:
+    """Whether `job_name` accepts it."""
+    return re.fullmatch(_NAME, text) is not None and text not in _RESERVED_NAMES
+
+
 def words(*known: str) -> Kind:
     """A list of different words out of a few."""
     names = one_of([f"`{word}`" for word in known])

@@ -187,12 +187,15 @@ def main() -> None:
     os.set_inheritable(control.fileno(), False)
     die_with_parent(os.getppid())
     # One thread each, or the libraries start pools that a fork would lose; ranks choose their own.
-    # NVML answers whether there are GPUs without starting CUDA, which no fork survives.
+    # Meshes and DTensors ask torch whether there are GPUs. With these two it says no by itself, and
+    # asks neither CUDA nor NVML: no fork survives the one, and the other may leave threads behind.
+    # Ranks have the environment of their job, so they look again.
     os.environ.update(
         OMP_NUM_THREADS="1",
         MKL_NUM_THREADS="1",
         OPENBLAS_NUM_THREADS="1",
         PYTORCH_NVML_BASED_CUDA_CHECK="1",
+        CUDA_VISIBLE_DEVICES="",
     )
     from irongrid.train import rank, warmup
 

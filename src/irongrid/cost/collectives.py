@@ -1,0 +1,81 @@
+"""Time of collectives between the ranks of one group, on an island, in a node and beyond.
+
+A ring moves 2 (n - 1) / n of the payload for an all-reduce, half of it for a reduce-scatter or an
+all-gather. A group wider than the island runs in two levels: inside each island, then between
+islands with as many lanes as the group has members in one.
+Sources: Patarasuk and Yuan, J. Parallel Distrib. Comput. 69(2), 2009; NCCL tests' PERFORMANCE.md
+for the factors (read 2026-11).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from irongrid.cost.coefficients import Coefficients
+from irongrid.cost.columns import Column, Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a group lies on the machine.
+
+    Attributes:
+        ranks: members of the group.
+        inside: members in one island (or node, where that is wider).
+        lanes: members in one node that can drive their own NIC.
+    """
+
+    ranks: Column
+    inside: Column
+
+
+def reach_of(machine: Machine, ranks: Column, stride: Column) -> Reach:
+    """A group of `ranks` members whose neighbours are `stride` ranks apart, node-major."""
+    domain = np.maximum(machine.island_devices, 1)
+    inside = np.clip(np.floor(domain / np.asarray(stride, float)), 1, ranks)
+    return Reach(ranks=ranks, inside=inside)
+
+
+def half_ring_s(payload_bytes: Column, reach: Reach, machine: Machine, c: Coefficients) -> Column:
+    """Seconds of a reduce-scatter or an all-gather of `payload_bytes` in all.
+
+    The links inside the island carry the island's part; the NICs of its members, together, what
+    leaves it.
+    """
+    ranks = np.asarray(reach.ranks, float)
+    inside = np.asarray(reach.inside, float)
+    groups = np.maximum(ranks / inside, 1.0)
+    near = payload_bytes * (inside - 1) / inside / (c.island_share * machine.island_bytes_per_s)
+    near = near + (inside - 1) * machine.island_latency_s * c.collective_latency
+    far = payload_bytes / inside * (groups - 1) / groups / (c.net_share * machine.net_bytes_per_s)
+    far = far + np.log2(groups) * machine.net_latency_s * c.collective_latency
+    return np.where(ranks > 1, near + np.where(groups > 1, far, 0.0), 0.0)
+
+
+def send_s(payload_bytes: Column, stride: Column, machine: Machine, c: Coefficients) -> Column:
+    """Seconds to send to the rank `stride` further on."""
+    near = np.asarray(stride) < machine.island_devices
+    rate = np.where(
+        near, c.island_share * machine.island_bytes_per_s, c.net_share * machine.net_bytes_per_s
+    )
+    return payload_bytes / rate + np.where(near, machine.island_latency_s, machine.net_latency_s)
+
+
+def all_to_all_s(
+    sent_bytes: Column, copies: Column, reach: Reach, machine: Machine, c: Coefficients
+) -> Column:
+    """Seconds of an all-to-all in which each rank sends `sent_bytes`, evenly over the group.
+
+    What leaves an island goes to each other island once and is relayed inside: `copies` of a token
+    are the most that it needs (its experts), the islands are the most that it can reach.
+    Source: DeepEP's relay over NVLink, DeepSeek-V3, arXiv:2412.19437, section 3.2.2.
+    """
+    ranks = np.asarray(reach.ranks, float)
+    inside = np.asarray(reach.inside, float)
+    islands = np.maximum(ranks / inside, 1.0)
+    reached = islands * (1 - (1 - 1 / islands) ** np.maximum(copies, 1.0))
+    away = sent_bytes * reached / np.maximum(copies, 1.0) * (islands - 1) / islands
+    near = sent_bytes * (inside - 1) / inside / (c.island_share * machine.island_bytes_per_s)
+    far = away / (c.net_share * machine.net_bytes_per_s)
+    hops = np.log2(np.maximum(ranks, 1.0)) * machine.island_latency_s * c.collective_latency
+    return np.where(ranks > 1, np.maximum(near, far) + 0.3 * np.minimum(near, far) + hops, 0.0)

@@ -1,0 +1,109 @@
+"""Which blocks and micro-batches a pipeline stage holds: the stages that can be the fullest.
+
+A stage is described by columns, one entry per plan. Only three can be the fullest: the first one
+(embedding, most micro-batches in flight), the second (a full set of blocks where the ends are
+short) and the last (output layer and logits).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irongrid.cost.columns import Layout, Work
+from irongrid.domain.plan import SCHEDULES
+
+Array = NDArray[np.float64]
+
+_INTERLEAVED, _ZB_1P, _ZB_2P, _ZBV, _DUALPIPEV = (
+    SCHEDULES.index(name) for name in ("interleaved", "zb-1p", "zb-2p", "zbv", "dualpipev")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What one stage holds.
+
+    Attributes:
+        dense_blocks, expert_blocks: blocks without and with experts; extra prediction blocks count
+            as what the model's last block is.
+        embeds, heads: 1 where the stage holds the embedding, or computes logits.
+        in_flight: micro-batches whose activations the stage keeps at once.
+    """
+
+    dense_blocks: Array
+    expert_blocks: Array
+    embeds: Array
+    heads: Array
+    in_flight: Array
+
+
+def in_flight(layout: Layout, rank: Array, waiting_chunks: float) -> Array:
+    """Micro-batches whose activations stage `rank` keeps at the peak.
+
+    1F1B: as many as there are stages from here to the end. Interleaved: its warm-up of
+    `2 (p - r - 1) + (v - 1) p` chunks, the running one and those that wait for a transfer. ZB-1P
+    fills every stage to the first one's level, ZB-2P to twice that; the V-shaped ones are even.
+
+    Sources: Narayanan et al., arXiv:2104.04473, section 2.2 (2021-04); Qi et al.,
+    arXiv:2401.10241, section 2 and table 4 (2024-01), and arXiv:2405.15362 (2024-05) for V shapes;
+    DeepSeek-V3, arXiv:2412.19437, table 2 (2024-12) for the `p + 1` of DualPipe.
+    """
+    pp = np.asarray(layout.pp, dtype=np.float64)
+    pieces = np.maximum(layout.virtual_stages, 1)
+    chunks = 2.0 * (pp - rank - 1) + (pieces - 1) * pp + 1 + waiting_chunks
+    schedule = np.asarray(layout.schedule)
+    held = np.select(
+        [schedule == code for code in (_INTERLEAVED, _ZB_1P, _ZB_2P, _ZBV, _DUALPIPEV)],
+        [chunks / pieces, pp, 2.0 * pp, pp, pp + 1],
+        pp - rank,
+    )
+    held = np.minimum(held, np.asarray(layout.grad_accum, dtype=np.float64))
+    return np.where(pp > 1, held, 1.0)
+
+
+def _stage(
+    work: Work, layout: Layout, rank: Array, waiting_chunks: float, *, last: bool, inner: bool
+) -> Stage:
+    pp = np.asarray(layout.pp, dtype=np.float64)
+    piped = pp > 1
+    short = np.where(piped, layout.short_ends, 0)
+    # Two stages have ends only.
+    is_end = (pp <= 2) | (not inner)
+    blocks = np.ceil((work.layers + 2.0 * short) / pp) - np.where(is_end, short, 0.0)
+    schedule = np.asarray(layout.schedule)
+    even = (schedule == _ZBV) | (schedule == _DUALPIPEV)
+    is_last = np.where(piped, float(last), 1.0)
+    is_first = np.where(piped, float(not last and not inner), 1.0)
+    # A V brings the model's two ends together on the first rank.
+    heads = np.where(piped & even, is_first, is_last)
+    dense_total = np.maximum(work.layers - work.expert_layers, 0.0)
+    is_mixture = np.asarray(work.expert_layers) > 0
+    leading = np.minimum(blocks, dense_total)
+    # A model's dense blocks come first; later stages hold blocks with experts only.
+    dense = np.where(is_mixture, np.where(is_first > 0, leading, 0.0), blocks)
+    extra = heads * work.prediction_layers
+    return Stage(
+        dense_blocks=dense + np.where(is_mixture, 0.0, extra),
+        expert_blocks=blocks - dense + np.where(is_mixture, extra, 0.0),
+        embeds=is_first,
+        heads=heads,
+        in_flight=in_flight(layout, rank, waiting_chunks),
+    )
+
+
+def fullest_stages(work: Work, layout: Layout, waiting_chunks: float) -> tuple[Stage, ...]:
+    """The stages that can be the fullest; one of them where there is no pipeline.
+
+    The second stage can only exceed the first where it holds more blocks, or blocks with experts
+    in place of leading dense ones.
+    """
+    pp = np.asarray(layout.pp, dtype=np.float64)
+    first, second, end = np.zeros_like(pp), np.minimum(1.0, pp - 1), pp - 1
+    ends = [
+        _stage(work, layout, first, waiting_chunks, last=False, inner=False),
+        _stage(work, layout, end, waiting_chunks, last=True, inner=False),
+    ]
+    if np.any(np.asarray(layout.short_ends) > 0) or np.any(np.asarray(work.expert_layers) > 0):
+        ends.append(_stage(work, layout, second, waiting_chunks, last=False, inner=True))
+    return tuple(ends)

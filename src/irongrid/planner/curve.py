@@ -1,0 +1,82 @@
+"""The scaling curve: the best plan's speed on every useful count of every device type."""
+
+import hashlib
+import json
+
+from irongrid.cost.coefficients import Coefficients
+from irongrid.domain.codec import to_json
+from irongrid.domain.curve import CurvePoint, ScalingCurve
+from irongrid.domain.fleet import Pool
+from irongrid.domain.plan import ParallelPlan
+from irongrid.planner.answer import PricedPlan
+from irongrid.planner.one_pool import POINTS_MAX, curve_sizes, pool_search
+from irongrid.planner.question import Question, check
+from irongrid.planner.search import usable
+
+# Until a job has restarted once: processes, communicators and a checkpoint's load.
+RESTART_S = 120.0
+
+
+def scaling_curve(
+    question: Question, coefficients: Coefficients, *, restart_s: float = RESTART_S
+) -> ScalingCurve:
+    """At most 64 points over all device types; counts on which nothing runs are left out.
+
+    The goal chooses the plan on each count. With `devices` set, counts go up to that many.
+
+    Raises:
+        SpecError: the question itself is wrong.
+    """
+    check(question)
+    pools = _one_pool_of_each_type(usable(question) or question.pools)
+    points: list[CurvePoint] = []
+    for pool in pools:
+        one = pool_search(question, pool, coefficients, pool.devices)
+        most = question.devices or pool.devices
+        sizes = tuple(n for n in curve_sizes(pool, POINTS_MAX // len(pools)) if n <= most)
+        found = one.plans(one.best(sizes, 1))
+        site = question.fleet.site(pool.site)
+        points += [_point(plan, pool, site.pue) for plan in found]
+    return ScalingCurve(
+        points=tuple(points), unit_of_work="tokens", total_work={}, restart_s=restart_s
+    )
+
+
+def _one_pool_of_each_type(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
+    """The largest pool of each device type; a gang does not span two pools."""
+    largest: dict[str, Pool] = {}
+    for pool in pools:
+        known = largest.get(pool.accelerator.name)
+        if known is None or pool.devices > known.devices:
+            largest[pool.accelerator.name] = pool
+    return tuple(largest.values())[:POINTS_MAX]
+
+
+def _point(priced: PricedPlan, pool: Pool, pue: float) -> CurvePoint:
+    tokens = priced.tokens_per_s * priced.step_time_s
+    return CurvePoint(
+        device_type=pool.accelerator.name,
+        devices=priced.devices,
+        nodes=-(-priced.devices // pool.devices_per_node),
+        span=span_of(pool, priced.devices),
+        work_per_s_p50=priced.tokens_per_s,
+        work_per_s_p90=tokens / priced.step_time_s_p90,
+        step_time_s=priced.step_time_s,
+        memory_bytes=priced.peak_memory_bytes_p95,
+        power_watts=priced.energy_j_per_step / priced.step_time_s / pue,
+        plan_id=plan_id(priced.plan),
+    )
+
+
+def span_of(pool: Pool, devices: int) -> str:
+    """The innermost level of the network that holds so many devices."""
+    for level in pool.levels:
+        if level.devices >= devices and level.name != "site":
+            return level.name
+    return "any"
+
+
+def plan_id(plan: ParallelPlan) -> str:
+    """A short name that equal plans share."""
+    text = json.dumps(to_json(plan), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,329 @@
+"""Which plans exist: the values of each field, and which of them go together.
+
+A candidate is a *family* (degrees, micro-batch, schedule: what the compute and the bubble depend
+on) with a choice of *knobs* (sharding, recompute, offload, compression: what trades memory for
+time). Families are rows of a table; knobs are added to the few families that are worth it. Words
+are codes: their index in the tuples of `domain.plan`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from irongrid.domain.fleet import Pool
+from irongrid.domain.model import ModelShape
+from irongrid.domain.plan import (
+    COMPRESSIONS,
+    CONTEXT_KINDS,
+    OFFLOAD_TIERS,
+    OFFLOADS,
+    RECOMPUTE,
+    SCHEDULES,
+    ZERO,
+)
+from irongrid.domain.runtime import Ability
+from irongrid.domain.training import Training
+from irongrid.errors import Problem, SpecError
+from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "schedule": SCHEDULES,
+    "zero": ZERO,
+    "recompute": RECOMPUTE,
+    "offload": OFFLOADS,
+    "offload_tier": OFFLOAD_TIERS,
+    "context": CONTEXT_KINDS,
+    "compression": COMPRESSIONS,
+}
+# Shares of a stage's blocks are counted in these, so that a share is a whole number in a table.
+SHARES = 8
+TP_MAX = 64
+CP_MAX = 64
+MICRO_BATCH_MAX = 256
+VIRTUAL_MAX = 16
+# A context-parallel rank with fewer tokens than this has no matrix product worth the name.
+TOKENS_MIN = 256
+# Micro-batches that a schedule needs, in multiples of the stages.
+_ROUNDS = tuple(2 if word == "dualpipev" else 1 for word in SCHEDULES)
+INTERLEAVED = SCHEDULES.index("interleaved")
+# Widths of hybrid sharding: a node, an NVLink rack or a block of nodes.
+_SHARDS = (8, 64, 512)
+ONE_F_ONE_B = SCHEDULES.index("1f1b")
+ULYSSES = CONTEXT_KINDS.index("ulysses")
+NONE = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The values to try for each field of a plan.
+
+    Attributes:
+        dp_shard: ranks that share optimizer, gradients or weights; 0 stands for all of dp.
+        recompute_share: eighths of a stage's blocks to which `recompute` applies.
+    """
+
+    tp: tuple[int, ...]
+    pp: tuple[int, ...]
+    cp: tuple[int, ...]
+    ep: tuple[int, ...]
+    micro_batch: tuple[int, ...]
+    virtual_stages: tuple[int, ...]
+    dp_shard: tuple[int, ...]
+    schedule: tuple[str, ...]
+    zero: tuple[str, ...]
+    recompute: tuple[str, ...]
+    recompute_share: tuple[int, ...]
+    offload: tuple[str, ...]
+    offload_tier: tuple[str, ...]
+    sequence_parallel: tuple[bool, ...]
+    context: tuple[str, ...]
+    compression: tuple[str, ...]
+    dp: tuple[int, ...] = ()
+    grad_accum: tuple[int, ...] = ()
+
+    def codes(self, name: str) -> tuple[int, ...]:
+        """The values of a field as numbers."""
+        values = getattr(self, name)
+        return (
+            tuple(WORDS[name].index(v) for v in values)
+            if name in WORDS
+            else tuple(map(int, values))
+        )
+
+
+def divisors(number: int, most: int) -> tuple[int, ...]:
+    """Divisors of a number, up to a bound."""
+    return tuple(d for d in range(1, min(number, most) + 1) if number % d == 0)
+
+
+def _powers(most: int) -> tuple[int, ...]:
+    return tuple(2**k for k in range(max(most, 1).bit_length()))
+
+
+def _ordered(known: Iterable[str], allowed: frozenset[str]) -> tuple[str, ...]:
+    return tuple(word for word in known if word in allowed)
+
+
+def space_of(
+    model: ModelShape, training: Training, pool: Pool, devices: int, ability: Ability
+) -> Space:
+    """All that a model, a pool and a runtime leave open.
+
+    Lossy compression of gradients changes what is learned, so it is tried only where it is asked
+    for: pinned, or named in a space.
+    """
+    axes = ability.axes
+    tiers = [
+        tier
+        for tier, there in (
+            ("host", pool.host_memory_bytes > 0),
+            ("nvme", pool.nvme_bytes > 0 and pool.nvme_bytes_per_s > 0),
+            ("cxl", pool.cxl_bytes > 0 and pool.cxl_bytes_per_s > 0),
+        )
+        if there
+    ]
+    layers = model.layers
+    pipeline = set(divisors(layers, devices))
+    if ability.uneven_stages:
+        pipeline |= set(divisors(layers + 2, min(devices, layers)))
+        pipeline |= set(_powers(min(devices, layers - 1)))
+    micro = [m for m in _powers(MICRO_BATCH_MAX) if training.global_batch % m == 0]
+    return Space(
+        tp=divisors(_shared_heads(model), min(devices, TP_MAX)) if "tp" in axes else (1,),
+        pp=tuple(sorted(pipeline)) if "pp" in axes else (1,),
+        cp=_powers(min(devices, CP_MAX, training.seq_len // TOKENS_MIN)) if "cp" in axes else (1,),
+        ep=divisors(model.experts.count, devices) if model.experts and "ep" in axes else (1,),
+        micro_batch=tuple(micro),
+        virtual_stages=tuple(range(1, VIRTUAL_MAX + 1)),
+        dp_shard=(1, 0, *(shard for shard in _SHARDS if shard < devices)),
+        schedule=_ordered(SCHEDULES, ability.schedules),
+        zero=_ordered(ZERO, ability.zero),
+        recompute=_ordered(RECOMPUTE, ability.recompute),
+        recompute_share=(2, 4, 6, 8) if ability.partial_recompute else (8,),
+        offload=_ordered(OFFLOADS, ability.offload) if tiers else ("none",),
+        offload_tier=tuple(tiers) or ("host",),
+        sequence_parallel=(True, False),
+        context=_ordered(CONTEXT_KINDS, ability.contexts),
+        compression=("none",),
+    )
+
+
+def _shared_heads(model: ModelShape) -> int:
+    """How many ways attention may be split: no rank may hold a part of a key-value head."""
+    return model.heads if model.latent is not None else model.kv_heads
+
+
+def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Ability) -> Space:
+    """The space with pinned fields at their values.
+
+    Raises:
+        SpecError: a pin is outside what the fleet, the model or the runtime allows.
+    """
+    known = {item.name for item in fields(Space)}
+    changes: dict[str, tuple[int | str | bool, ...]] = {}
+    problems = []
+    for name, value in pins.items():
+        if name not in known:
+            continue
+        if name in WORDS and value not in WORDS[name]:
+            fix = f"Use one of {', '.join(WORDS[name])}"
+            problems.append(Problem(field=name, problem=f"{value!r} is not known", fix=fix))
+        elif name in ("schedule", "zero", "recompute", "offload", "compression") and (
+            value not in _allowed_words(name, ability)
+        ):
+            have = ", ".join(_ordered(WORDS[name], _allowed_words(name, ability)))
+            problem = f"{value!r} is not what this runtime can do"
+            problems.append(Problem(field=name, problem=problem, fix=f"Use one of {have}"))
+        elif name not in WORDS and name != "sequence_parallel" and int(value) < 1:
+            fix = "Give a whole number above 0"
+            problems.append(Problem(field=name, problem=f"is {value}", fix=fix))
+        elif name in ("tp", "cp", "ep") and value not in getattr(space, name):
+            have = getattr(space, name)
+            problem = f"{name}={value} does not go with this model, fleet and runtime"
+            fix = f"Use one of {', '.join(map(str, have))}"
+            problems.append(Problem(field=name, problem=problem, fix=fix))
+        else:
+            changes[name] = (value,)
+    if problems:
+        raise SpecError(problems)
+    return replace(space, **changes)  # type: ignore[arg-type]
+
+
+def _allowed_words(name: str, ability: Ability) -> frozenset[str]:
+    return {
+        "schedule": ability.schedules | {"1f1b"},
+        "zero": ability.zero,
+        "recompute": ability.recompute,
+        "offload": ability.offload,
+        "compression": ability.compressions,
+    }[name]
+
+
+def families(
+    model: ModelShape, training: Training, sizes: tuple[int, ...], space: Space, ability: Ability
+) -> Table:
+    """Every family for every count of devices in `sizes`."""
+    batch = training.global_batch
+    table = cross(
+        {"devices": np.array(sizes, dtype=np.int64)},
+        options("tp", space.tp),
+        lambda t: t["devices"] % t["tp"] == 0,
+    )
+    table = take(table, _matrices_split(model, table["tp"]))
+    table = cross(table, options("pp", space.pp), lambda t: t["devices"] // t["tp"] % t["pp"] == 0)
+    table = cross(
+        table, options("cp", space.cp), lambda t: _sequence_splits(t, training.seq_len, model)
+    )
+    table["dp"] = table["devices"] // (table["tp"] * table["pp"] * table["cp"])
+    fits = batch % table["dp"] == 0
+    if space.dp:
+        fits &= np.isin(table["dp"], np.array(space.dp, dtype=np.int64))
+    table = take(table, fits)
+    table = cross(
+        table,
+        options("micro_batch", space.micro_batch),
+        lambda t: batch // t["dp"] % t["micro_batch"] == 0,
+    )
+    table["grad_accum"] = batch // (table["dp"] * table["micro_batch"])
+    if space.grad_accum:
+        table = take(table, np.isin(table["grad_accum"], np.array(space.grad_accum)))
+    named = "1f1b" in space.schedule
+    table = cross(table, _pipelines(space), lambda t: _stages_fit(t, model.layers, ability, named))
+    pieces = table["pp"] * table["virtual_stages"]
+    table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
+    table["blocks"] = fullest(table["pp"], pieces, model.layers)
+    table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
+    # How far state is sharded makes no plan of another kind.
+    table["family"] = np.arange(rows(table), dtype=np.int64)
+    return _with_shards(table, space, ability)
+
+
+def _matrices_split(model: ModelShape, tp: Array) -> Mask:
+    whole: Mask = (_shared_heads(model) % tp == 0) & (model.ffn % tp == 0)
+    return whole
+
+
+def _sequence_splits(table: Table, seq_len: int, model: ModelShape) -> Mask:
+    """A causal sequence is cut in 2 x cp pieces, so that each rank gets an early and a late one."""
+    pieces = np.where(table["cp"] > 1, (2 if model.causal else 1) * table["cp"], 1)
+    ranks = table["devices"] // (table["tp"] * table["pp"])
+    whole: Mask = (ranks % table["cp"] == 0) & (seq_len % pieces == 0)
+    return whole
+
+
+def _pipelines(space: Space) -> Table:
+    """Schedules with the virtual stages that each knows."""
+    # One stage has no schedule to speak of, and is written as 1F1B.
+    pairs = {(ONE_F_ONE_B, 1)}
+    for code in space.codes("schedule"):
+        word = SCHEDULES[code]
+        if word == "interleaved":
+            pairs |= {(code, v) for v in space.virtual_stages if v > 1}
+        elif word in ("zbv", "dualpipev"):
+            pairs.add((code, 2))
+        else:
+            pairs.add((code, 1))
+    ordered = sorted(pairs)
+    return {
+        "schedule": column(*(code for code, _ in ordered)),
+        "virtual_stages": column(*(v for _, v in ordered)),
+    }
+
+
+def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mask:
+    """Whether blocks divide over the stages, and micro-batches fill the schedule.
+
+    A runtime with uneven stages gives the first and the last stage fewer blocks, as they also hold
+    the embedding and the output layer. Interleaving needs whole rounds of micro-batches
+    (Megatron-LM, arguments.py, read 2026-11); DualPipeV fills the pipe from both ends.
+    """
+    pp, schedule, pieces = table["pp"], table["schedule"], table["pp"] * table["virtual_stages"]
+    even = layers % pieces == 0
+    ends = ((layers + 2) % pieces == 0) & (layers + 2 > pieces) & (pp > 1)
+    loose = (table["virtual_stages"] == 1) & (pp < layers)
+    accum = table["grad_accum"]
+    needed = np.array(_ROUNDS)[schedule] * pp
+    whole = np.where(schedule == INTERLEAVED, accum % pp == 0, accum >= needed)
+    alone = (schedule == ONE_F_ONE_B) & (table["virtual_stages"] == 1)
+    piped = np.where(schedule == ONE_F_ONE_B, named, whole)
+    placed = even | ((ends | loose) & ability.uneven_stages)
+    fits: Mask = placed & np.where(pp == 1, alone, piped)
+    return fits
+
+
+def short_ends(pp: Array, pieces: Array, layers: int) -> Array:
+    """1 where both the first and the last stage have a block fewer than the fullest one."""
+    left_over = layers % pp
+    loose = (left_over > 0) & (pp - left_over >= 2)
+    short: Mask = (layers % pieces != 0) & (loose | ((layers + 2) % pieces == 0))
+    return short.astype(np.int64)
+
+
+def fullest(pp: Array, pieces: Array, layers: int) -> Array:
+    """Blocks of the fullest stage."""
+    rounds = np.where(layers % pieces == 0, layers, layers + 2) // pp
+    return np.where((layers % pieces == 0) | ((layers + 2) % pieces == 0), rounds, -(-layers // pp))
+
+
+def _experts_fold(table: Table, model: ModelShape) -> Mask:
+    if model.experts is None:
+        return np.asarray(table["ep"] == 1)
+    ranks = table["dp"] * table["cp"] * table["tp"]
+    whole: Mask = (ranks % table["ep"] == 0) & (model.experts.count % table["ep"] == 0)
+    return whole
+
+
+def _with_shards(table: Table, space: Space, ability: Ability) -> Table:
+    """Adds over how many ranks state is sharded: from one to all of dp."""
+    table = cross(table, options("dp_shard", space.dp_shard))
+    whole = table["dp_shard"] == 0
+    dp, shard = table["dp"], np.where(whole, table["dp"], table["dp_shard"])
+    # All of dp may be named twice, by 0 and by its number: keep one of them.
+    fits = (dp % shard == 0) & (whole | (shard < dp) | (0 not in space.dp_shard))
+    copies = "none" in space.zero or "none" not in ability.zero
+    fits &= np.where(shard == 1, copies | (dp == 1), any(word != "none" for word in space.zero))
+    if not ability.hybrid_sharding:
+        fits &= (shard == 1) | (shard == dp)
+    table["dp_shard"] = shard
+    return take(table, fits)

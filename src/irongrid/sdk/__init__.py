@@ -1,0 +1,1 @@
+"""Irongrid from Python: what the command line does, as functions that return values."""

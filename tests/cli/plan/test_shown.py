@@ -1,0 +1,192 @@
+"""What a report shows: the table, the page, the object."""
+
+import io
+import json
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import pytest
+from tests.cli.plan.samples import PLAN, PRICED, REPORT
+
+from irongrid.cli.plan import table, words
+from irongrid.cli.plan.objects import report_object
+from irongrid.cli.plan.page import page
+from irongrid.cli.plan.steps import pipeline_of, timeline
+from irongrid.cli.screen import Screen
+
+# The fields that the issue asks of every plan, beside those of the plan itself.
+FIGURES = (
+    "step_time_s", "step_time_s_p90", "parts_s", "tokens_per_s", "mfu", "hfu",
+    "peak_memory_bytes", "peak_memory_bytes_p95", "memory_parts_bytes", "energy_j_per_step",
+    "usd_per_step", "co2_g_per_step", "why",
+)  # fmt: skip
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    with redirect_stdout(out):
+        screen = Screen()
+        table.show(screen, REPORT)
+        table.show_front(screen, REPORT.pareto)
+        assert REPORT.curve is not None
+        table.show_curve(screen, REPORT.curve)
+    return out.getvalue().splitlines()
+
+
+def test_the_chosen_plan_comes_first_and_is_marked(shown: list[str]) -> None:
+    (marked,) = [line for line in shown if line.startswith("*  ")]
+
+    assert "tp8 pp16 dp128" in marked
+    assert "interleaved x2" in marked
+    assert "5.00 s" in marked
+
+
+def test_tables_fit_80_columns(shown: list[str]) -> None:
+    tables = [line for line in shown if "GiB" in line or "tp8" in line or "H100 " in line]
+
+    assert max(len(line) for line in tables) <= 80
+
+
+def test_the_bar_has_a_cell_for_every_part_and_the_reasons_follow(shown: list[str]) -> None:
+    (bar,) = [line for line in shown if line.startswith("██")]
+
+    assert len(bar) == table.BAR_CELLS
+    assert set(bar) == {"█", "t", "p", "d", "·", "o", "+"}
+    assert all(sentence in shown for sentence in PRICED.why)
+
+
+def test_efficiency_is_against_the_smallest_size(shown: list[str]) -> None:
+    rows = [line.split() for line in shown if re.match(r"H100 +[0-9,]+ ", line)]
+
+    assert [row[-1] for row in rows] == ["100%", "100%", "100%", "100%"]
+    assert [row[1] for row in rows] == ["2,048", "4,096", "8,192", "16,384"]
+
+
+def test_the_object_has_every_figure_beside_the_plan() -> None:
+    value = json.loads(json.dumps(report_object(REPORT), allow_nan=False))
+
+    best = value["plans"][0]
+    assert {"apiVersion", "tp", "pp", "world_size", "runnable_by", *FIGURES} <= best.keys()
+    assert math.fsum(best["parts_s"].values()) == pytest.approx(best["step_time_s"])
+    assert [plan["tp"] for plan in value["plans"]] == [8, 8, 4]
+    assert len(value["curve"]["points"]) == 4
+
+
+def test_what_was_not_computed_is_not_in_the_object() -> None:
+    value = report_object(replace(REPORT, pareto=(), curve=None))
+
+    assert not {"pareto", "curve", "matrix", "files"} & value.keys()
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page(REPORT)
+
+
+def test_the_page_needs_nothing_but_itself(text: str) -> None:
+    assert not re.search(r"(src|href)=|https?:|<script|@import|url\(", text)
+
+
+def _drawings(text: str) -> Iterator[ElementTree.Element]:
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        yield ElementTree.fromstring(drawing)
+
+
+def test_every_drawing_is_well_formed_and_says_in_words_what_it_is(text: str) -> None:
+    labels = [drawing.get("aria-label") or "" for drawing in _drawings(text)]
+
+    assert len(labels) == 7  # step, times, memory, three fronts, curve
+    assert all(labels)
+
+
+def test_nothing_is_drawn_outside_of_its_drawing(text: str) -> None:
+    for drawing in _drawings(text):
+        width, height = (float(side) for side in drawing.attrib["viewBox"].split()[2:])
+        for part in drawing.iter():
+            x, y = part.get("x"), part.get("y")
+            if x is not None and y is not None:
+                assert 0 <= float(x) + float(part.get("width", 0)) <= width
+                assert 0 <= float(y) + float(part.get("height", 0)) <= height
+
+
+def test_memory_bars_show_the_limit_of_the_device(text: str) -> None:
+    assert "the device has 80.0 GiB" in text
+    assert 'class="limit"' in text
+
+
+def test_names_from_outside_are_text_on_the_page_and_not_markup() -> None:
+    text = page(replace(REPORT, model_name="<b onload=x>"))
+
+    assert "<b onload" not in text
+    assert "&lt;b onload=x&gt;" in text
+
+
+def test_a_plan_without_price_or_carbon_leaves_their_charts_out() -> None:
+    bare = replace(PRICED, usd_per_step=None, co2_g_per_step=None)
+    answer = replace(REPORT.answer, plans=(bare,))
+
+    text = page(replace(REPORT, answer=answer, pareto=(bare, bare)))
+
+    assert "dollars a step" not in text
+    assert "joules a step" in text
+
+
+def test_a_long_step_is_drawn_in_part_and_says_so() -> None:
+    plan = replace(PLAN, grad_accum=4096)
+
+    drawn, left_out = pipeline_of(plan, PRICED.parts_s)
+    picture, said = timeline(plan, PRICED.parts_s)
+
+    assert drawn.micro_batches + left_out == 4096
+    assert len(picture) < 1_000_000
+    assert said.startswith(f"{drawn.micro_batches} of 4096 micro-batches")
+
+
+def test_the_boxes_of_a_stage_add_up_to_the_work_of_the_step() -> None:
+    drawn, _ = pipeline_of(PLAN, PRICED.parts_s)
+
+    each_s = drawn.lengths_s["F"] + drawn.lengths_s["B"]
+    # compute 3.4 s and tensor parallel 0.4 s.
+    assert each_s * drawn.chunks * drawn.micro_batches == pytest.approx(3.8)
+
+
+def test_recomputing_everything_makes_backward_three_times_as_long() -> None:
+    drawn, _ = pipeline_of(replace(PLAN, recompute="full"), PRICED.parts_s)
+
+    assert drawn.lengths_s["B"] == pytest.approx(3 * drawn.lengths_s["F"])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0123, "12.3 ms"),
+        (0.9999, "1.00 s"),
+        (5.0, "5.00 s"),
+        (42.0, "42.0 s"),
+        (130.0, "2m 10s"),
+    ],
+)
+def test_times_have_three_digits(value: float, said: str) -> None:
+    assert words.seconds(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(940, "940"), (8_120, "8,120"), (812_000, "812 k"), (3.2e6, "3.2 M"), (0.5, "0.5")],
+)
+def test_large_numbers_have_letters(value: float, said: str) -> None:
+    assert words.number(value) == said
+
+
+def test_what_is_unusual_about_a_plan_is_said() -> None:
+    plan = replace(PLAN, recompute="selective", offload="optimizer", offload_tier="nvme")
+
+    assert words.extras(plan) == (
+        "selective recompute, optimizer offloaded to nvme, stages of 7, 14 x 8, 7 layers"
+    )
