@@ -4,7 +4,8 @@ A fact that no longer fits (an older epoch or generation, an overtaken part of a
 skipped here rather than refused at the door: it may be in the log already.
 """
 
-from typing import cast
+from collections.abc import Sequence
+from typing import cast, get_args
 
 from irongrid.control import attempts
 from irongrid.control.account import Account, Bucket
@@ -47,6 +48,9 @@ _QUIET = frozenset(
         *(CheckpointCommitted, CheckpointFailed, ProgressMade),
     }
 )
+AttemptFact = LaunchAccepted | LaunchRefused | WorkerStopped | WorkerFact
+_OF_AN_ATTEMPT = frozenset(get_args(AttemptFact))
+_MOVES_NO_TIMER = frozenset({LaunchAccepted, WorkerJoined, RanksStarted, ProgressMade})
 
 
 def apply(state: State, recorded: Recorded) -> None:
@@ -60,27 +64,30 @@ def apply(state: State, recorded: Recorded) -> None:
         state.timers.set(job_id, due_ns(state, state.jobs[job_id]))
 
 
-def _fold(state: State, event: Event, at_ns: int) -> list[JobId]:
-    """Apply an event; returns the jobs it touched."""
+def _fold(state: State, event: Event, at_ns: int) -> Sequence[JobId]:
+    """Apply an event; returns the jobs whose timers it may have moved."""
+    if type(event) in _OF_AN_ATTEMPT:
+        fact = cast("AttemptFact", event)
+        job = state.jobs[fact.job]
+        attempt = job.attempt
+        if attempt is not None and attempt.epoch == fact.epoch:
+            _attempt_fact(state, job, attempt, fact, at_ns)
+        return () if type(event) in _MOVES_NO_TIMER else (fact.job,)
     match event:
-        case ServerStarted():
-            state.server_epoch = event.server_epoch
-            state.set_fleet(event.nodes)
-            return []
-        case ServerStopped():
-            return []
         case JobSubmitted():
             _submitted(state, event, at_ns)
+            return (event.job,)
         case Decided():
             return [_act(state, action, at_ns) for action in event.decision.actions]
         case CancelRequested() | PauseRequested() | ResumeRequested():
             _requested(state, state.jobs[event.job], event, at_ns)
+            return (event.job,)
+        case ServerStarted():
+            state.server_epoch = event.server_epoch
+            state.set_fleet(event.nodes)
         case _:
-            job = state.jobs[event.job]
-            attempt = job.attempt
-            if attempt is not None and attempt.epoch == event.epoch:
-                _attempt_fact(state, job, attempt, event, at_ns)
-    return [event.job]
+            assert isinstance(event, ServerStopped), f"{event} is a kind of event"
+    return ()
 
 
 def _submitted(state: State, event: JobSubmitted, at_ns: int) -> None:
@@ -198,7 +205,7 @@ def _stop(state: State, job: Job, attempt: Attempt, action: Stop, at_ns: int) ->
     attempts.finish_if_stopped(state, job, attempt, at_ns)
 
 
-def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns: int) -> None:
+def _attempt_fact(state: State, job: Job, attempt: Attempt, event: AttemptFact, at_ns: int) -> None:
     match event:
         case LaunchAccepted():
             if attempt.phase is Phase.LAUNCHING:
@@ -212,11 +219,11 @@ def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns:
         case WorkerStopped():
             _worker_stopped(state, job, attempt, event, at_ns)
         case _:
-            # All else comes from a worker and is numbered by it.
-            _worker_fact(state, job, attempt, cast("WorkerFact", event), at_ns)
+            _worker_fact(state, job, attempt, event, at_ns)
 
 
 def _worker_fact(state: State, job: Job, attempt: Attempt, event: WorkerFact, at_ns: int) -> None:
+    # The worker numbers its facts, so that one that is told twice counts once.
     member = attempt.members.get(event.node)
     if member is None or event.n <= member.n:
         return

@@ -182,9 +182,12 @@ class Driver:
         if not gang.alive:
             return
         for node in gang.nodes:
-            who = _who(gang, node)
-            started = RanksStarted(**who, n=gang.n + 1)
-            self._report(gang, node, started, RanksReady(**who, n=gang.n + 2, resumed_step=0))
+            job, epoch, generation, n = gang.job, gang.epoch, gang.generation, gang.n
+            started = RanksStarted(job=job, epoch=epoch, generation=generation, node=node, n=n + 1)
+            ready = RanksReady(
+                job=job, epoch=epoch, generation=generation, node=node, n=n + 2, resumed_step=0
+            )
+            self._report(gang, node, started, ready)
         gang.n += 2
         gang.ready_ns = self.now_ns
         left_ns = self.futures.begin(gang.job, self.now_ns)

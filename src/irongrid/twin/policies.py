@@ -60,6 +60,10 @@ class Knowledge:
             raise SpecError([problem])
         return make()
 
+    def wants_forecasts(self, name: str) -> bool:
+        """Whether the policy asks for durations, so that somebody must learn them."""
+        return name.startswith("qssf")
+
     def _makers(self) -> dict[str, Callable[[], Policy | None]]:
         truth, predicted = self._true_s, self._learner.service_s
         return {

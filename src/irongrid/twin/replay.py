@@ -53,11 +53,13 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     count = options.nodes or workload.nodes
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
     futures, learner = RigidFutures(RestartCosts()), Learner(_learned(workload))
-    policy = Knowledge(futures, learner).policy(options.policy)
+    knowledge = Knowledge(futures, learner)
+    policy = knowledge.policy(options.policy)
     began, cpu_began = perf_counter(), process_time()
     driver = Driver(pool(count), futures, policy)
-    learner.state = driver.state
-    driver.watchers.append(learner)
+    if knowledge.wants_forecasts(options.policy):
+        learner.state = driver.state
+        driver.watchers.append(learner)
     watch = Watch(driver.state)
     if options.check:
         driver.watchers.append(watch)
