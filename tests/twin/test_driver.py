@@ -22,7 +22,7 @@ from irongrid.ports import WorkerPhase
 from irongrid.scheduler.fifo import Fifo
 from irongrid.twin.driver import order_of
 from irongrid.twin.engine import SimulatedEngine
-from irongrid.twin.replay import pool
+from irongrid.twin.fleets import pool
 
 JOBS = trace((0, 16, 100), (5, 1, 10), (5, 8, 10), (7, 4, 20))
 

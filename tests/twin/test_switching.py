@@ -8,7 +8,8 @@ from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
 from irongrid.twin.driver import Driver
-from irongrid.twin.replay import Arrivals, pool
+from irongrid.twin.fleets import pool
+from irongrid.twin.replay import Arrivals
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.watch import Watch
 

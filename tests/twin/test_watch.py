@@ -6,7 +6,8 @@ from irongrid.domain.event import LaunchAccepted, Recorded
 from irongrid.domain.job import JobState
 from irongrid.scheduler.fifo import Fifo
 from irongrid.twin.driver import Driver
-from irongrid.twin.replay import Arrivals, pool
+from irongrid.twin.fleets import pool
+from irongrid.twin.replay import Arrivals
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.watch import Watch
 

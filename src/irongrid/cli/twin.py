@@ -20,11 +20,13 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[str, typer.Option(help="Format and rules: philly or helios-venus.")],
+    dataset: Annotated[
+        str, typer.Option(help="philly, helios-venus, sia or pollux.")
+    ],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[
-        int, typer.Option(min=0, help="Nodes of 8 devices; 0 takes the data set's own number.")
+        int, typer.Option(min=0, help="Size of the cluster; 0 takes the data set's own number.")
     ] = 0,
     head: Annotated[int, typer.Option(min=0, help="Replay only the first jobs; 0 is all.")] = 0,
     check: Annotated[

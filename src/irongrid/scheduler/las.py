@@ -16,6 +16,8 @@ from irongrid.units import NS_PER_S
 
 # GPU-seconds of the first queue, as in the replay that we compare with (traces.md, section 4).
 FIRST_QUEUE_GPU_S = 18_000
+# 16 GPU-hours, as in the Pollux artifact (OSDI 2021, branch osdi21-artifact of adaptdl).
+LONG_FIRST_QUEUE_GPU_S = 57_600
 # Seconds that put the second queue behind every submission of the first.
 _BEHIND_ALL = 1e12
 

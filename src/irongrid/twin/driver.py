@@ -38,7 +38,7 @@ from irongrid.domain.messages import Beat, LaunchOrder, WorkerReport
 from irongrid.scheduler.cluster import Policy
 from irongrid.twin.agenda import Agenda
 from irongrid.twin.engine import Gang, SimulatedEngine
-from irongrid.twin.truth.futures import RigidFutures
+from irongrid.twin.truth.world import Futures, TraceJob
 from irongrid.units import NS_PER_S
 
 # What happens at one instant: work ends, work begins, and only then new jobs come.
@@ -56,9 +56,7 @@ class Driver:
         decision_s: processor time of each round.
     """
 
-    def __init__(
-        self, nodes: tuple[Node, ...], futures: RigidFutures, policy: Policy | None
-    ) -> None:
+    def __init__(self, nodes: tuple[Node, ...], futures: Futures, policy: Policy | None) -> None:
         self.state = State()
         self.engine = SimulatedEngine(nodes)
         self.futures = futures
@@ -83,11 +81,11 @@ class Driver:
         for watch in self.watchers:
             watch(recorded)
 
-    def submit(self, spec: JobSpec, key: str, service_s: float) -> JobId:
+    def submit(self, spec: JobSpec, row: TraceJob) -> JobId:
         """Hand a job in, through the checks that every submit passes; its future stays here."""
-        event = requests.submit(self.state, spec, key)
-        assert isinstance(event, JobSubmitted), f"{key} was submitted before"
-        self.futures.add(event.job, service_s)
+        event = requests.submit(self.state, spec, row.key)
+        assert isinstance(event, JobSubmitted), f"{row.key} was submitted before"
+        self.futures.add(event.job, row)
         self.record(event)
         return event.job
 
@@ -170,7 +168,7 @@ class Driver:
         order = directive(self.state, gang.job, gang.epoch, gang.nodes[0])
         if order.action == "run" and gang.generation < order.generation:
             gang.generation = order.generation
-            startup_ns = self.futures.startup_ns(gang.epoch, gang.placement.world_size)
+            startup_ns = self.futures.startup_ns(gang.job, gang.epoch, gang.placement)
             if startup_ns:
                 self.agenda.put(self.now_ns + startup_ns, READY, lambda: self._ready(gang))
             else:
@@ -190,13 +188,14 @@ class Driver:
             self._report(gang, node, started, ready)
         gang.n += 2
         gang.ready_ns = self.now_ns
-        left_ns = self.futures.begin(gang.job, self.now_ns)
+        left_ns = self.futures.begin(gang.job, gang.placement, self.now_ns)
         self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._finish(gang))
 
     def _finish(self, gang: Gang) -> None:
         if not gang.alive:
             return
         gang.alive = False
+        self.futures.finish(gang.job, self.now_ns)
         for node in gang.nodes:
             self._report(gang, node, RanksFinished(**_who(gang, node), n=gang.n + 1))
         del self.engine.gangs[gang.job]

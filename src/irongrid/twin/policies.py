@@ -9,11 +9,12 @@ from irongrid.errors import Problem, SpecError
 from irongrid.forecast.durations import Durations
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
-from irongrid.scheduler.las import Las
+from irongrid.scheduler.las import LONG_FIRST_QUEUE_GPU_S, Las
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.shortest import Shortest
 from irongrid.scheduler.srtf import Srtf
 from irongrid.twin.truth.futures import RigidFutures
+from irongrid.twin.truth.world import Futures
 from irongrid.units import NS_PER_S
 
 
@@ -43,7 +44,7 @@ class Learner:
 class Knowledge:
     """What policies may be built from: forecasts for all, truth for bounds only."""
 
-    def __init__(self, futures: RigidFutures, learner: Learner) -> None:
+    def __init__(self, futures: Futures, learner: Learner) -> None:
         self._futures = futures
         self._learner = learner
 
@@ -64,8 +65,28 @@ class Knowledge:
         """Whether the policy asks for durations, so that somebody must learn them."""
         return name.startswith("qssf")
 
+    def _oracle(self, name: str, *, times_gpus: bool) -> Policy:
+        futures = self._rigid()
+
+        def service_s(job: Waiting) -> float:
+            return futures.left_s(job.id, 0)
+
+        return Shortest(name, service_s, times_gpus=times_gpus, backfill=False)
+
+    def _rigid(self) -> RigidFutures:
+        """The futures of jobs whose duration does not depend on where they run.
+
+        Raises:
+            SpecError: they do here.
+        """
+        if not isinstance(self._futures, RigidFutures):
+            problem = "the durations of this set depend on placements, so no oracle knows them"
+            fix = "Use a policy without -oracle"
+            raise SpecError([Problem(field="--policy", problem=problem, fix=fix)])
+        return self._futures
+
     def _makers(self) -> dict[str, Callable[[], Policy | None]]:
-        truth, predicted = self._true_s, self._learner.service_s
+        predicted = self._learner.service_s
         return {
             "first-come": lambda: None,
             "fifo": lambda: Fifo(),
@@ -75,10 +96,8 @@ class Knowledge:
                 "qssf-strict", predicted, times_gpus=True, backfill=False
             ),
             "las": lambda: Las(),
-            "sjf-oracle": lambda: Shortest("sjf-oracle", truth, times_gpus=False, backfill=False),
-            "gjf-oracle": lambda: Shortest("gjf-oracle", truth, times_gpus=True, backfill=False),
-            "srtf-oracle": lambda: Srtf(self._futures.left_s, self._futures.restart_s),
+            "las-16h": lambda: Las(LONG_FIRST_QUEUE_GPU_S, "las-16h"),
+            "sjf-oracle": lambda: self._oracle("sjf-oracle", times_gpus=False),
+            "gjf-oracle": lambda: self._oracle("gjf-oracle", times_gpus=True),
+            "srtf-oracle": lambda: Srtf(self._rigid().left_s, self._rigid().restart_s),
         }
-
-    def _true_s(self, job: Waiting) -> float:
-        return self._futures.left_s(job.id, 0)

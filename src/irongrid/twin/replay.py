@@ -9,16 +9,16 @@ from time import perf_counter, process_time
 from typing import Any
 
 from irongrid.control.invariants import violations
-from irongrid.domain.device import Node
-from irongrid.domain.ids import JobId, NodeId
+from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobSpec, Resources, RunTask
 from irongrid.forecast.durations import Durations
 from irongrid.twin.driver import SUBMIT, Driver
 from irongrid.twin.occupancy import Occupancy
 from irongrid.twin.policies import Knowledge, Learner
 from irongrid.twin.report import decision_ms, ended, summary, utilisation
-from irongrid.twin.truth.futures import RestartCosts, RigidFutures
-from irongrid.twin.truth.traces import DEVICES_PER_NODE, TraceJob, Workload, read
+from irongrid.twin.truth.datasets import read
+from irongrid.twin.truth.traces import Workload
+from irongrid.twin.truth.world import TraceJob
 from irongrid.twin.watch import Watch
 from irongrid.units import NS_PER_S
 
@@ -50,13 +50,13 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
         SpecError: bad input.
     """
     workload = read(options.dataset, options.workload)
-    count = options.nodes or workload.nodes
+    fleet = workload.fleet(options.nodes or workload.nodes)
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
-    futures, learner = RigidFutures(RestartCosts()), Learner(_learned(workload))
+    futures, learner = workload.futures(fleet), Learner(_learned(workload))
     knowledge = Knowledge(futures, learner)
     policy = knowledge.policy(options.policy)
     began, cpu_began = perf_counter(), process_time()
-    driver = Driver(pool(count), futures, policy)
+    driver = Driver(fleet, futures, policy)
     if knowledge.wants_forecasts(options.policy):
         learner.state = driver.state
         driver.watchers.append(learner)
@@ -76,13 +76,13 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
         "dataset": options.dataset,
         "policy": options.policy,
         **summary(rows),
-        "utilisation": utilisation(busy_s, count * DEVICES_PER_NODE, window_s),
+        "utilisation": utilisation(busy_s, state.rooms.total, window_s),
         "decision_ms": decision_ms(driver.decision_s),
         "events": state.seq,
         "wall_s": round(wall_s, 3),
         "cpu_s": round(cpu_s, 3),
         "jobs_per_s": round(len(rows) / wall_s, 1),
-        "rules": _rules(workload, count, options),
+        "rules": _rules(workload, len(fleet), options),
     }
 
 
@@ -93,21 +93,6 @@ def _learned(workload: Workload) -> Durations:
         if job.submit_s + job.service_s <= 0:
             durations.learn(job.group, job.gpus, job.service_s)
     return durations
-
-
-def pool(nodes: int) -> tuple[Node, ...]:
-    """Equal nodes of eight devices."""
-    width = len(str(nodes - 1))
-    return tuple(
-        Node(
-            id=NodeId(f"n{number:0{width}}"),
-            device_type="gpu",
-            devices=DEVICES_PER_NODE,
-            cpus=96.0,
-            memory_bytes=2**39,
-        )
-        for number in range(nodes)
-    )
 
 
 class Arrivals:
@@ -129,7 +114,7 @@ class Arrivals:
     def _arrive(self) -> None:
         job = self._jobs[self._at]
         self._at += 1
-        self._driver.submit(self._spec(job), job.key, job.service_s)
+        self._driver.submit(self._spec(job), job)
         self._plan()
 
     def _spec(self, job: TraceJob) -> JobSpec:
@@ -176,9 +161,6 @@ def _rules(workload: Workload, nodes: int, options: ReplayOptions) -> dict[str, 
     return {
         **workload.rules,
         "nodes": nodes,
-        "devices_per_node": DEVICES_PER_NODE,
-        "restart_s": {"1": 7, "2-8": 30, "more": 60},
-        "first_start_s": 0,
         "placement": "consolidated",
         "decisions": "on events",
         "invariants": "after every event" if options.check else "at the end",

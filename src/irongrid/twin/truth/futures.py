@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId
+from irongrid.twin.truth.world import TraceJob
 from irongrid.units import NS_PER_S
 
 
@@ -31,9 +33,9 @@ class RigidFutures:
         self._left_ns: dict[JobId, int] = {}
         self._since_ns: dict[JobId, int] = {}
 
-    def add(self, job: JobId, service_s: float) -> None:
+    def add(self, job: JobId, row: TraceJob) -> None:
         """A job that was submitted."""
-        self._service_ns[job] = self._left_ns[job] = round(service_s * NS_PER_S)
+        self._service_ns[job] = self._left_ns[job] = round(row.service_s * NS_PER_S)
 
     def service_s(self, job: JobId) -> float:
         """The work of a job, without waits and restarts."""
@@ -48,11 +50,11 @@ class RigidFutures:
         """What a restart costs a gang."""
         return self._restart.of(ranks)
 
-    def startup_ns(self, epoch: int, ranks: int) -> int:
-        """From launch to ready."""
-        return 0 if epoch == 1 else round(self._restart.of(ranks) * NS_PER_S)
+    def startup_ns(self, job: JobId, epoch: int, placement: Placement) -> int:
+        """From launch to the first work."""
+        return 0 if epoch == 1 else round(self._restart.of(placement.world_size) * NS_PER_S)
 
-    def begin(self, job: JobId, now_ns: int) -> int:
+    def begin(self, job: JobId, placement: Placement, now_ns: int) -> int:
         """The ranks work from now on; the time that they take if nothing comes between."""
         self._since_ns[job] = now_ns
         return self._left_ns[job]
@@ -63,3 +65,7 @@ class RigidFutures:
         if saved:
             self._left_ns[job] -= done_ns
         return done_ns
+
+    def finish(self, job: JobId, now_ns: int) -> None:
+        """The ranks have done all."""
+        self._left_ns[job] = 0

@@ -92,6 +92,16 @@ def replay(folder: Path, run: str, applications: dict[str, Application]) -> list
     return outcomes
 
 
+def recorded_configurations(folder: Path, run: str) -> list[tuple[str, Configuration]]:
+    """Every job's non-empty configurations in a run's record, with the job's name."""
+    return [
+        (job, step.configuration)
+        for job, steps in _steps(folder / f"{run}-events.csv.gz").items()
+        for step in steps
+        if step.configuration.shape
+    ]
+
+
 def _run(training: Training, steps: list[Step], round_s: int) -> None:
     """Advance from step to step and round to round; after the last step, to the end."""
     at = 0

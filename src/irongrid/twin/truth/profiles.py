@@ -72,6 +72,20 @@ class Profile:
             found = self._known[key] = self._look_up(shape, local_bsz)
         return found
 
+    def largest_local_bsz(self, replicas: int) -> int:
+        """The most samples per GPU that were measured with so many GPUs; else with any."""
+        found = self._largest.get(replicas)
+        return int(found if found is not None else max(self._largest.values()))
+
+    @cached_property
+    def _largest(self) -> dict[int, float]:
+        largest: dict[int, float] = {}
+        for shape, rows in self.placed.items():
+            largest[sum(shape)] = max(largest.get(sum(shape), 0.0), float(rows[-1, 0]))
+        for row in self.spread:
+            largest[int(row[1])] = max(largest.get(int(row[1]), 0.0), float(row[2]))
+        return largest
+
     def _look_up(self, shape: Shape, local_bsz: int) -> StepTime:
         shape = packed(shape, self.most_nodes)
         rows = self.placed.get(smallest_rotation(shape))

@@ -6,30 +6,27 @@ Rules of each data set: `knowledge/traces.md`, section 4, and the README beside 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from irongrid.errors import Problem, SpecError
+from irongrid.domain.device import Node
 from irongrid.twin.data import data_folder
+from irongrid.twin.fleets import pool
+from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.tables import bad, number, rows
+from irongrid.twin.truth.world import Futures, TraceJob
 
-DEVICES_PER_NODE = 8
 # Of the pool on which the baselines of traces.md 4.1 were measured.
 PHILLY_NODES = 72
+_RULES = {
+    "pool": "one, nodes of 8",
+    "restart_s": {"1": 7, "2-8": 30, "more": 60},
+    "first_start_s": 0,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class TraceJob:
-    """One row.
-
-    Attributes:
-        group: who it belongs to, as far as the trace tells: what a predictor may group by.
-        service_s: how long it ran.
-    """
-
-    key: str
-    submit_s: float
-    group: str
-    gpus: int
-    service_s: float
+def rigid_futures(nodes: tuple[Node, ...]) -> Futures:
+    """Jobs that run as long as the trace says, on any node, and pay for restarts by their size."""
+    return RigidFutures(RestartCosts())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,16 @@ class Workload:
     Attributes:
         history: jobs that had ended before the window began; they are never replayed.
         nodes: of the cluster on which the set is replayed by default.
+        fleet: the cluster with another number of nodes.
+        futures: the truth of its jobs on a fleet.
     """
 
     jobs: tuple[TraceJob, ...]
     history: tuple[TraceJob, ...]
     nodes: int
-    rules: dict[str, str]
+    rules: dict[str, Any]
+    fleet: Callable[[int], tuple[Node, ...]] = pool
+    futures: Callable[[tuple[Node, ...]], Futures] = rigid_futures
 
 
 def philly(path: Path) -> Workload:
@@ -61,7 +62,7 @@ def philly(path: Path) -> Workload:
         jobs=tuple(sorted((job for job in found if job.submit_s >= 0), key=_submitted)),
         history=tuple(job for job in found if job.submit_s < 0),
         nodes=PHILLY_NODES,
-        rules={"pool": "one, nodes of 8", "rows_before_second_0": "history only"},
+        rules={**_RULES, "rows_before_second_0": "history only"},
     )
 
 
@@ -87,27 +88,8 @@ def helios_venus(path: Path) -> Workload:
         jobs=tuple(sorted((job for job in found if job.submit_s >= 0), key=_submitted)),
         history=tuple(job for job in found if job.submit_s < 0),
         nodes=sum(sizes[name] for name in clusters),
-        rules={"pool": "one, nodes of 8"},
+        rules=_RULES,
     )
-
-
-READERS: dict[str, Callable[[Path], Workload]] = {"philly": philly, "helios-venus": helios_venus}
-
-
-def read(dataset: str, path: Path) -> Workload:
-    """A workload file of a data set.
-
-    Raises:
-        SpecError: no such data set, or the file is absent, broken or empty.
-    """
-    reader = READERS.get(dataset)
-    if reader is None:
-        problem, fix = f"there is no data set {dataset!r}", f"Use one of {', '.join(READERS)}"
-        raise SpecError([Problem(field="--dataset", problem=problem, fix=fix)])
-    workload = reader(path)
-    if not workload.jobs:
-        raise bad(path, None, "", "holds no job to replay", "Name a file with rows from second 0")
-    return workload
 
 
 def _submitted(job: TraceJob) -> float:
