@@ -114,6 +114,15 @@ def shape_by_size(params_b: float) -> tuple[int, int]:
     return hidden, layers
 
 
+def usual_vocab(embedding_weights: tuple[float, float] | None, hidden: int) -> int:
+    """The smallest usual vocabulary that the count of weights leaves room for; GPT's if none."""
+    usual = (32000, 51200, 128256)
+    if embedding_weights is None:
+        return 51200
+    low, high = embedding_weights
+    return next((size for size in usual if low <= size * hidden <= high), 51200)
+
+
 def is_gated(name: str) -> bool:
     """Whether a model of this name has three matrices in its feed-forward layer."""
     return _GATED.search(name.lower()) is not None

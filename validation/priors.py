@@ -16,7 +16,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "nvfp4": (0.65, 0.25),
     },
     "behaviour_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06)},
-    "device_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06), "other": (1.0, 0.001)},
+    "device_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06), "other": (1.0, 0.08)},
     "flash_behaviour": {
         "*": (1.0, 0.001), "each": (1.0, 0.25), "megatron": (1.3, 0.25), "nemo": (1.3, 0.25),
         "megatron-bridge": (1.3, 0.25), "megatron-bridge-2604": (1.3, 0.25),
@@ -75,7 +75,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "*": (0.5, 0.4), "each": (1.0, 0.4), "megatron-2021": (1.6, 0.3),
         "megatron-2022": (1.6, 0.3), "megatron-deepspeed": (1.6, 0.3),
     },
-    "shard_exposed": {"*": (0.15, 0.5), "each": (1.0, 0.4), "zero3-2021": (5.0, 0.5)},
+    "shard_exposed": {"*": (0.2, 0.5), "each": (1.0, 0.4), "zero3-2021": (9.0, 0.3)},
     "shard_hidden": {"*": (0.9, 0.2)},
     "recompute_share": {"*": (0.97, 0.05), "each": (1.0, 0.08)},
     "selective_share": {"*": (0.03, 0.7), "each": (1.0, 0.5), "torchtitan": (10.0, 0.4),

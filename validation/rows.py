@@ -25,6 +25,7 @@ from validation.names import (
     precision_of,
     shape_by_size,
     shape_of,
+    usual_vocab,
 )
 
 from irongrid.cost.coefficients import BEHAVIOURS, Coefficients
@@ -221,13 +222,28 @@ def _guessed(
     ffn = _positive(fields, "ffn")
     if ffn is None:
         ffn = _assume(assumed, "ffn", round(hidden * (8 / 3 if gated else 4)))
-    vocab = _positive(fields, "vocab") or _assume(assumed, "vocab", 51200)
+    vocab = _positive(fields, "vocab")
+    if vocab is None:
+        left = _weights_left(fields, layers, hidden, int(ffn), gated)
+        vocab = _assume(assumed, "vocab", usual_vocab(left, hidden))
     if plain(name).startswith("mpt"):
         gated = False
     return ModelShape(
         layers=layers, hidden=hidden, heads=int(heads), kv_heads=int(heads), ffn=int(ffn),
         vocab=int(vocab), gated=gated, tied=not gated,
     )  # fmt: skip
+
+
+def _weights_left(
+    fields: Mapping[str, str], layers: int, hidden: int, ffn: int, gated: bool
+) -> tuple[float, float] | None:
+    """Weights that the printed count leaves for the embedding, at least and at most."""
+    printed = fields.get("params_b", "")
+    if not printed or not _positive(fields, "params_b"):
+        return None
+    half = 0.5 * 10.0 ** -len(printed.partition(".")[2]) * 1e9
+    blocks = layers * (4.0 * hidden**2 + (3 if gated else 2) * hidden * ffn + 13 * hidden)
+    return float(printed) * 1e9 - half - blocks, float(printed) * 1e9 + half - blocks
 
 
 def _override(base: ModelShape, fields: Mapping[str, str], assumed: list[str]) -> ModelShape:

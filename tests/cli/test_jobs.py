@@ -364,10 +364,14 @@ def test_completion_offers_job_ids(irongrid: Irongrid, server_home: Path) -> Non
     job = submitted(irongrid("submit", "--json", "--", "true"))
 
     def offered() -> list[str]:
-        words = {"COMP_WORDS": "irongrid show j", "COMP_CWORD": "2"}
-        return command_line(
-            server_home, [], _IRONGRID_COMPLETE="complete_bash", **words
-        ).out.split()
+        said = command_line(
+            server_home,
+            [],
+            _IRONGRID_COMPLETE="complete_bash",
+            COMP_WORDS="irongrid show j",
+            COMP_CWORD="2",
+        )
+        return said.out.split()
 
     # It would rather offer nothing than let a person wait, so a busy server may miss a turn.
     assert any(job in offered() for _ in range(5))

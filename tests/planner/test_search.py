@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import pytest
 from tests.planner.world import (
@@ -16,13 +17,13 @@ from tests.planner.world import (
 
 from irongrid.domain.training import Training
 from irongrid.planner.one_pool import pool_search
+from irongrid.planner.question import Question
 from irongrid.planner.space import Space
 
-SOME = random.Random(7)
 COEFFICIENTS = coefficients()
 
 
-def some(dice: random.Random, values: list, least: int = 1) -> tuple:
+def some(dice: random.Random, values: list[Any], least: int = 1) -> tuple[Any, ...]:
     return tuple(sorted(dice.sample(values, dice.randint(least, len(values))), key=values.index))
 
 
@@ -47,7 +48,7 @@ def random_space(dice: random.Random) -> Space:
     )
 
 
-def random_question(seed: int):
+def random_question(seed: int) -> Question:
     dice = random.Random(seed)
     model = dice.choice([GPT3, SMALL, MIXTURE])
     devices = dice.choice([8, 16, 64, 256, 1024])
@@ -68,7 +69,10 @@ def random_question(seed: int):
     )
 
 
-@pytest.mark.parametrize("seed", range(60))
+# Each takes a second or two; the benchmark does fifty more.
+@pytest.mark.parametrize(
+    "seed", [seed if seed < 6 else pytest.param(seed, marks=pytest.mark.slow) for seed in range(40)]
+)
 def test_the_search_finds_what_pricing_every_candidate_finds(seed: int) -> None:
     asked = random_question(seed)
     one = pool_search(asked, asked.fleet.pools[0], COEFFICIENTS, asked.devices or 0)
@@ -78,4 +82,6 @@ def test_the_search_finds_what_pricing_every_candidate_finds(seed: int) -> None:
 
     assert found.effort.candidates == len(table["tp"])
     best = cheapest_score(one.pricer, table)
-    assert (found.score.min() if len(found.score) else None) == best
+    assert (found.score.min() if len(found.score) else None) == (
+        None if best is None else pytest.approx(best, abs=1e-9)
+    )

@@ -12,8 +12,8 @@ import numpy as np
 from irongrid.planner.answer import Effort
 from irongrid.planner.bounds import Bounds
 from irongrid.planner.knobs import Knobs
-from irongrid.planner.pricing import Floats, Pricer
-from irongrid.planner.table import Array, Table, join, rows, take
+from irongrid.planner.pricing import Pricer
+from irongrid.planner.table import Array, Floats, Table, join, rows, take
 
 # Families of each size that are opened at first, and how the number grows from round to round.
 _FIRST, _GROWTH = 8, 4
@@ -98,15 +98,18 @@ class Explorer:
             if not rows(table):
                 return
             table = self._promising(self._knobs.expanded(table, axis))
-            fits = self._bounds.memory_bytes(table) <= self._pricer.capacity_bytes
-            table = take(table, fits)
+            if axis != "compression":
+                fits = self._bounds.memory_bytes(table) <= self._pricer.capacity_bytes
+                table = take(table, fits)
+            if axis == "recompute" and rows(table):
+                table = take(table, self._bounds.score(table) < self._limits[table["size"]])
         self._after_bounds += rows(table)
         self._settle(table)
 
     def _promising(self, table: Table) -> Table:
         if not rows(table):
             return table
-        return take(table, self._bounds.score(table) < self._limits[table["size"]])
+        return take(table, self._bounds.rough_score(table) < self._limits[table["size"]])
 
     def _settle(self, table: Table) -> None:
         """Prices complete candidates and tightens the limits."""

@@ -119,7 +119,7 @@ def pinned(table: Table, question: Question) -> Table:
 
 def priced(table: Table, question: Question, pricer: Pricer) -> tuple[PricedPlan, ...]:
     """Complete candidates with all their figures."""
-    step, memory = pricer.time(table), pricer.memory(table)
+    step, memory = pricer.full_time(table), pricer.memory(table)
     bill, score = pricer.bill(table, step), pricer.score(table, step)
     pool = pricer.pool
     peak = pool.accelerator.flops_per_s[question.training.precision]

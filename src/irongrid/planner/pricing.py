@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import PeakMemory, StepTime
@@ -18,12 +17,18 @@ from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
 from irongrid.domain.training import Training
 from irongrid.errors import Refused
+from irongrid.planner.correction import Correction
 from irongrid.planner.question import Goal
 from irongrid.planner.rows import layout
-from irongrid.planner.table import Mask, Table
+from irongrid.planner.table import Floats, Mask, Table, column
 
-Floats = NDArray[np.float64]
 _POWER = PowerCoefficients()
+# What a plan can change; two candidates that differ in all of it tell which features that moves.
+_VARIED = (
+    "tp", "pp", "cp", "ep", "dp", "dp_shard", "micro_batch", "grad_accum", "virtual_stages",
+    "schedule", "short_ends", "zero", "recompute", "recompute_share", "offload", "offload_tier",
+    "sequence_parallel", "context", "compression",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class Pricer:
         self.pool, self.site, self.goal = pool, site, goal
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
-        self.residual = coefficients.residual
+        self.correction = self._correction(coefficients)
         self.tokens = training.global_batch * training.seq_len
         self._refuse_unknown_prices()
 
@@ -87,8 +92,22 @@ class Pricer:
                 "Give carbon_g_per_kwh in the fleet, or another goal",
             )
 
+    def _correction(self, coefficients: Coefficients) -> Correction:
+        if not coefficients.residual.pull.size:
+            nothing = np.zeros(0)
+            return Correction(coefficients.residual, nothing, nothing)
+        one, other = self.features({name: column(1, 2) for name in _VARIED}, np.array([1.0, 3.0]))
+        return Correction(coefficients.residual, one, other)
+
     def time(self, table: Table) -> StepTime:
-        """Step time of each candidate."""
+        """Step time of each candidate, as the search compares them."""
+        formula = self.formula(table)
+        if self.correction.is_nothing:
+            return formula.shifted(0.0)
+        return formula.shifted(self.correction.at(self.features(table, formula.total_s)))
+
+    def full_time(self, table: Table) -> StepTime:
+        """Step time of each candidate with p90 and operations."""
         return step_time(self._work, self._machine, layout(table), self._coefficients)
 
     def formula(self, table: Table) -> Formula:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Table = dict[str, Array]
 
 

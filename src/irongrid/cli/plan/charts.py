@@ -20,13 +20,11 @@ class Bar:
 
     Attributes:
         mark: a value that is marked on the bar, such as its p95 or p90.
-        tail: words behind the bar.
     """
 
     name: str
     parts: Mapping[str, float]
     mark: float
-    tail: str
     is_chosen: bool = False
 
 
@@ -38,6 +36,7 @@ def stacked(
     scale: float,
     css: str,
     words: Mapping[str, str],
+    mark_name: str,
     limit: float | None = None,
     limit_name: str = "",
 ) -> str:
@@ -51,9 +50,8 @@ def stacked(
     most = max([*(max(bar.mark, sum(bar.parts.values())) for bar in bars), limit or 0.0, 1e-30])
     most *= 1.04
     names = [name for name in bars[0].parts if any(bar.parts.get(name, 0.0) > 0 for bar in bars)]
-    legend, rows = svg.legend(
-        LEFT, 0, [(f"{css}-{name}", words[name]) for name in names], WIDTH - LEFT
-    )
+    entries = [(f"{css}-{name}", words[name]) for name in names]
+    legend, rows = svg.legend(LEFT, 0, [*entries, ("key", f"line: {mark_name}")], WIDTH - LEFT)
     top = 18.0 * rows + 26
     foot = top + ROW * len(bars)
     room = WIDTH - LEFT - RIGHT
@@ -75,7 +73,6 @@ def stacked(
             x += width
         x = LEFT + room * bar.mark / most
         out.append(svg.line(x, y - 3, x, y + ROW - 9, "mark"))
-        out.append(svg.text(x + 6, y + 15, bar.tail, css="small"))
     if limit is not None:
         x = LEFT + room * limit / most
         out.append(svg.line(x, top - 8, x, foot, "limit"))

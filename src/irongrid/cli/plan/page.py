@@ -90,7 +90,6 @@ def _times(plans: Sequence[PricedPlan]) -> str:
             words.degrees(priced.plan),
             {name: priced.parts_s.get(name, 0.0) for name in words.PARTS},
             priced.step_time_s_p90,
-            "p90",
             is_chosen=number == 0,
         )
         for number, priced in enumerate(plans[:BARS_MAX])
@@ -103,6 +102,7 @@ def _times(plans: Sequence[PricedPlan]) -> str:
         scale=1e-3 if milliseconds else 1.0,
         css="step",
         words=words.PARTS,
+        mark_name="p90",
     )
 
 
@@ -113,7 +113,6 @@ def _memory(report: Report, plans: Sequence[PricedPlan]) -> str:
             words.degrees(priced.plan),
             {name: float(priced.memory_parts_bytes.get(name, 0)) for name in words.MEMORY_PARTS},
             float(priced.peak_memory_bytes_p95),
-            "p95",
             is_chosen=number == 0,
         )
         for number, priced in enumerate(plans[:BARS_MAX])
@@ -126,6 +125,7 @@ def _memory(report: Report, plans: Sequence[PricedPlan]) -> str:
         scale=2**20 if small else 2**30,
         css="memory",
         words={name: name for name in words.MEMORY_PARTS},
+        mark_name="p95",
         limit=float(limit),
         limit_name=f"the device has {words.gib(limit)} GiB",
     )
