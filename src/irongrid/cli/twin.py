@@ -20,9 +20,7 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[
-        str, typer.Option(help="philly, helios-venus, sia or pollux.")
-    ],
+    dataset: Annotated[str, typer.Option(help="philly, helios-venus, sia or pollux.")],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[
