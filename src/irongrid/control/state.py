@@ -189,7 +189,7 @@ class State:
     def use(self, policy: Policy | None) -> None:
         """Put a policy in force; None is the built-in first-come. No state follows from it."""
         self.policy = policy
-        self.order = None if policy is None else Order(policy.rank)
+        self.order = None if policy is None else Order(policy)
         self.held = None if policy is None else policy.held()
         if self.order is not None:
             for job in self.queue:

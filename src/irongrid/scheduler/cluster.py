@@ -11,7 +11,7 @@ from irongrid.domain.decision import Action, Stop
 from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobSpec
-from irongrid.scheduler.order import Order, Waiting
+from irongrid.scheduler.order import Order, Ranking, Waiting
 from irongrid.scheduler.rooms import Rooms
 
 if TYPE_CHECKING:
@@ -74,15 +74,12 @@ class Cluster(Protocol):
         """The action that lets a job save, stop, and wait again."""
 
 
-class Policy(Protocol):
+class Policy(Ranking, Protocol):
     """One way to decide."""
 
     @property
     def name(self) -> str:
         """The word for it."""
-
-    def rank(self, job: Waiting) -> float:
-        """Its place in the queue: the smaller, the earlier. Constant while the job waits."""
 
     def decide(self, cluster: Cluster) -> list[Action]:
         """All actions of one round, in order: without news, the next round would add nothing."""

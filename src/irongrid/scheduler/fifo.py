@@ -8,6 +8,7 @@ see `first_come`, which protects the job at the head.
 from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
+from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster
 from irongrid.scheduler.in_order import start_in_order
 from irongrid.scheduler.order import Waiting
@@ -26,6 +27,14 @@ class Fifo:
 
     def rank(self, job: Waiting) -> float:
         """All equal: ties go to the older job."""
+        return 0.0
+
+    def kind(self, job: Waiting) -> str:
+        """All jobs of one need stand in one line."""
+        return ""
+
+    def line_rank(self, kind: str, need: Resources) -> float:
+        """Lines have nothing in common."""
         return 0.0
 
     def decide(self, cluster: Cluster) -> list[Action]:

@@ -8,6 +8,7 @@ their submission, and in that every gang is kept together.
 from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
+from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster, Running
 from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Waiting
@@ -32,6 +33,14 @@ class Las:
     def rank(self, job: Waiting) -> float:
         """Its queue, and its submission."""
         return self._rank(job, 0)
+
+    def kind(self, job: Waiting) -> str:
+        """All jobs of one need stand in one line."""
+        return ""
+
+    def line_rank(self, kind: str, need: Resources) -> float:
+        """Lines have nothing in common."""
+        return 0.0
 
     def held(self) -> Held:
         """By queue and submission, as the queue is."""

@@ -1,12 +1,13 @@
 """Waiting jobs in a policy's order, by what they need.
 
-Jobs with equal needs stand in one line. While a round only takes capacity, a need that does not fit
-once does not fit for the rest of it, so a round looks at each line's first jobs and at no others,
-however long the queue is.
+Jobs of one kind with equal needs stand in one line. While a round only takes capacity, a need that
+does not fit once does not fit for the rest of it, so a round looks at each line's first jobs and at
+no others, however long the queue is. What is thought of a kind may change from round to round, and
+whole lines move then.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from irongrid.domain.job import JobSpec, Resources
 
 Key = tuple[float, JobId]
 Line = list[Key]
+LineName = tuple[Resources, str]
 
 
 class Waiting(Protocol):
@@ -45,47 +47,62 @@ class Waiting(Protocol):
         """For how long its ranks have worked, over all attempts so far."""
 
 
-class Order:
-    """All waiting jobs. A job's key may change only while it does not wait."""
+class Ranking(Protocol):
+    """How a policy orders the queue: by the sum of a job's rank and that of its line."""
 
-    def __init__(self, rank: Callable[[Waiting], float]) -> None:
-        """
-        Args:
-            rank: the smaller, the earlier; ties go to the older job.
-        """
-        self._rank = rank
-        self._keys: dict[JobId, tuple[Key, Resources]] = {}
-        self.lines: dict[Resources, Line] = {}
+    def rank(self, job: Waiting) -> float:
+        """The smaller, the earlier; ties go to the older job. Constant while the job waits."""
+
+    def kind(self, job: Waiting) -> str:
+        """Jobs of one kind and need stand in one line."""
+
+    def line_rank(self, kind: str, need: Resources) -> float:
+        """What a whole line has in common; it may change from round to round."""
+
+
+class Order:
+    """All waiting jobs."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self._keys: dict[JobId, tuple[Key, LineName]] = {}
+        self.lines: dict[LineName, Line] = {}
 
     def add(self, job: Waiting) -> None:
         """A job has begun to wait."""
-        key, need = (self._rank(job), job.id), job.spec.resources
-        self._keys[job.id] = key, need
-        line = self.lines.get(need)
+        key = self._ranking.rank(job), job.id
+        name = job.spec.resources, self._ranking.kind(job)
+        self._keys[job.id] = key, name
+        line = self.lines.get(name)
         if line is None:
-            self.lines[need] = [key]
+            self.lines[name] = [key]
         else:
             insort(line, key)
 
     def remove(self, job: JobId) -> None:
         """A job waits no more."""
-        key, need = self._keys.pop(job)
-        line = self.lines[need]
+        key, name = self._keys.pop(job)
+        line = self.lines[name]
         del line[bisect_left(line, key)]
         if not line:
-            del self.lines[need]
+            del self.lines[name]
 
     def walk(self) -> "Walk":
         """A look along the order, from its head."""
-        return Walk(self.lines)
+        line_rank = self._ranking.line_rank
+        return Walk(
+            [(line_rank(kind, need), need, line) for (need, kind), line in self.lines.items()]
+        )
 
 
 class Walk(Iterator[tuple[Key, Resources]]):
     """The jobs in order; whoever walks can leave a whole line out from now on."""
 
-    def __init__(self, lines: dict[Resources, Line]) -> None:
-        self._lines = list(lines.items())
-        self._heads = [(line[0], at, 0) for at, (_, line) in enumerate(self._lines)]
+    def __init__(self, lines: list[tuple[float, Resources, Line]]) -> None:
+        self._lines = lines
+        self._heads = [
+            (rank + line[0][0], line[0][1], at, 0) for at, (rank, _, line) in enumerate(lines)
+        ]
         heapify(self._heads)
         self._last: tuple[int, int] | None = None
 
@@ -93,9 +110,9 @@ class Walk(Iterator[tuple[Key, Resources]]):
         self._advance()
         if not self._heads:
             raise StopIteration
-        key, at, index = heappop(self._heads)
+        rank, job, at, index = heappop(self._heads)
         self._last = at, index
-        return key, self._lines[at][0]
+        return (rank, job), self._lines[at][1]
 
     def leave_line(self) -> None:
         """The jobs behind the last one need the same: none of them is of interest."""
@@ -105,7 +122,8 @@ class Walk(Iterator[tuple[Key, Resources]]):
         if self._last is None:
             return
         at, index = self._last
-        line = self._lines[at][1]
+        line_rank, _, line = self._lines[at]
         if index + 1 < len(line):
-            heappush(self._heads, (line[index + 1], at, index + 1))
+            rank, job = line[index + 1]
+            heappush(self._heads, (line_rank + rank, job, at, index + 1))
         self._last = None

@@ -1,17 +1,13 @@
-"""Shortest first, by whatever is known of durations: qssf, sjf and gjf.
+"""Shortest first for who knows how long jobs take: sjf by time, gjf by GPU time.
 
-qssf is "Quasi-Shortest-Service-First" (Hu et al., "Characterization and prediction of deep learning
-workloads in large-scale GPU datacenters", SC 2021): the smallest predicted GPU time first, without
-preemption. It differs from the paper in the predictor, which is a running median over finished jobs
-of the same group and size where theirs is a gradient-boosted tree over user, name and time; in that
-each job is predicted once, when it begins to wait; and in that backfill can be switched on. sjf
-(by duration) and gjf (by GPU time) are the same with perfect knowledge: bounds, for twins only.
+Bounds for comparisons, as nobody knows. For the same with forecasts see `qssf`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
+from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster
 from irongrid.scheduler.in_order import start_in_order
 from irongrid.scheduler.order import Waiting
@@ -19,10 +15,10 @@ from irongrid.scheduler.order import Waiting
 
 @dataclass(frozen=True, slots=True)
 class Shortest:
-    """The job that is thought to need least goes first.
+    """The job that needs least goes first, without preemption.
 
     Attributes:
-        service_s: what a job is thought to need.
+        service_s: what a job will need.
         times_gpus: count GPU time, not time.
     """
 
@@ -35,6 +31,14 @@ class Shortest:
         """Its (GPU) time."""
         service_s = self.service_s(job)
         return service_s * job.spec.resources.sizes[0] if self.times_gpus else service_s
+
+    def kind(self, job: Waiting) -> str:
+        """All jobs of one need stand in one line."""
+        return ""
+
+    def line_rank(self, kind: str, need: Resources) -> float:
+        """Lines have nothing in common."""
+        return 0.0
 
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of one round."""

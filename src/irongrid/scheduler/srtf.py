@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from irongrid.domain.decision import Action
 from irongrid.domain.ids import JobId
+from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster, Running
 from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Waiting
@@ -34,6 +35,14 @@ class Srtf:
     def rank(self, job: Waiting) -> float:
         """What is left; it does not change while the job waits."""
         return self.left_s(job.id, 0)
+
+    def kind(self, job: Waiting) -> str:
+        """All jobs of one need stand in one line."""
+        return ""
+
+    def line_rank(self, kind: str, need: Resources) -> float:
+        """Lines have nothing in common."""
+        return 0.0
 
     def held(self) -> Held:
         """By the second at which each would be done, less the price of its restart."""

@@ -11,6 +11,7 @@ from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import LONG_FIRST_QUEUE_GPU_S, Las
 from irongrid.scheduler.order import Waiting
+from irongrid.scheduler.qssf import Qssf
 from irongrid.scheduler.shortest import Shortest
 from irongrid.scheduler.srtf import Srtf
 from irongrid.twin.truth.futures import RigidFutures
@@ -35,9 +36,9 @@ class Learner:
             worked_s = job.account.worked_ns(recorded.at_ns) / NS_PER_S
             self.durations.learn(job.spec.name, job.spec.resources.sizes[0], worked_s)
 
-    def service_s(self, job: Waiting) -> float:
-        """What a job is thought to need; before anything is known, all are alike."""
-        found = self.durations.predicted_s(job.spec.name, job.spec.resources.sizes[0])
+    def predicted_s(self, group: str, ranks: int) -> float:
+        """What such jobs are thought to need; before anything is known, all are alike."""
+        found = self.durations.predicted_s(group, ranks)
         return found if found is not None else 0.0
 
 
@@ -86,15 +87,13 @@ class Knowledge:
         return self._futures
 
     def _makers(self) -> dict[str, Callable[[], Policy | None]]:
-        predicted = self._learner.service_s
+        predicted = self._learner.predicted_s
         return {
             "first-come": lambda: None,
             "fifo": lambda: Fifo(),
             "fifo-backfill": lambda: Fifo(backfill=True),
-            "qssf": lambda: Shortest("qssf", predicted, times_gpus=True, backfill=True),
-            "qssf-strict": lambda: Shortest(
-                "qssf-strict", predicted, times_gpus=True, backfill=False
-            ),
+            "qssf": lambda: Qssf(predicted, backfill=True),
+            "qssf-strict": lambda: Qssf(predicted, backfill=False),
             "las": lambda: Las(),
             "las-16h": lambda: Las(LONG_FIRST_QUEUE_GPU_S, "las-16h"),
             "sjf-oracle": lambda: self._oracle("sjf-oracle", times_gpus=False),

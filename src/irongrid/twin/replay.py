@@ -1,12 +1,14 @@
 """A recorded trace, replayed under a policy: `irongrid twin replay`."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
+
+import numpy as np
 
 from irongrid.control.invariants import violations
 from irongrid.domain.ids import JobId
@@ -15,7 +17,7 @@ from irongrid.forecast.durations import Durations
 from irongrid.twin.driver import SUBMIT, Driver
 from irongrid.twin.occupancy import Occupancy
 from irongrid.twin.policies import Knowledge, Learner
-from irongrid.twin.report import decision_ms, ended, summary, utilisation
+from irongrid.twin.report import Ended, decision_ms, ended, fairness, summary, utilisation
 from irongrid.twin.truth.datasets import read
 from irongrid.twin.truth.traces import Workload
 from irongrid.twin.truth.world import TraceJob
@@ -64,7 +66,7 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     if options.check:
         driver.watchers.append(watch)
     with _few_collections():
-        busy_s = _run(driver, jobs)
+        held_s = _run(driver, jobs)
     wall_s, cpu_s = perf_counter() - began, process_time() - cpu_began
     state = driver.state
     broken = watch.broken + violations(state)
@@ -76,7 +78,8 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
         "dataset": options.dataset,
         "policy": options.policy,
         **summary(rows),
-        "utilisation": utilisation(busy_s, state.rooms.total, window_s),
+        **fairness(_rho(workload, jobs, rows)),
+        "utilisation": utilisation(held_s, state.rooms.total, window_s),
         "decision_ms": decision_ms(driver.decision_s),
         "events": state.seq,
         "wall_s": round(wall_s, 3),
@@ -128,7 +131,16 @@ class Arrivals:
         return spec
 
 
-def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> dict[str, float]:
+def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended]) -> np.ndarray | None:
+    if workload.isolated is None:
+        return None
+    submit_s = np.array([row.submit_s for row in rows])
+    end_s = np.array([row.end_s for row in rows])
+    return workload.isolated.rho([job.application for job in jobs], submit_s, end_s)
+
+
+def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> float:
+    """Let the world go on to its end; device-seconds held until the last submit."""
     Arrivals(driver, jobs)
     occupancy = Occupancy(driver.state)
     last_submit_ns = round(jobs[-1].submit_s * NS_PER_S)
@@ -140,7 +152,7 @@ def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> dict[str, float]:
         occupancy.pass_to(now_ns)
         driver.turn(now_ns)
         occupancy.look()
-    return {"in_window": in_window_s or 0.0, "all": occupancy.device_s()}
+    return occupancy.device_s() if in_window_s is None else in_window_s
 
 
 @contextmanager

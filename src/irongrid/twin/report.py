@@ -1,6 +1,6 @@
 """What a replay says of a policy, in the field's own figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +85,20 @@ def decision_ms(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def utilisation(busy_s: Mapping[str, float], devices: int, window_s: float) -> float:
-    """Share of all device time between the first and the last submit that was held."""
-    return round(busy_s["in_window"] / (devices * window_s), 5) if window_s else 0.0
+def utilisation(held_device_s: float, devices: int, window_s: float) -> float:
+    """Share of all device time of a window that was held."""
+    return round(held_device_s / (devices * window_s), 5) if window_s else 0.0
+
+
+def fairness(rho: np.ndarray | None) -> dict[str, float | None]:
+    """Finish-time fairness; None where nothing says what a fair share would have given."""
+    if rho is None:
+        return {"rho_mean": None, "rho_max": None, "rho_above_1_pct": None}
+    return {
+        "rho_mean": round(float(rho.mean()), 4),
+        "rho_max": round(float(rho.max()), 4),
+        "rho_above_1_pct": round(float((rho > 1).mean() * 100), 2),
+    }
 
 
 def _p99(values: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from irongrid.errors import Problem, SpecError
 from irongrid.twin.data import data_folder
 from irongrid.twin.fleets import pool, sia_cluster
 from irongrid.twin.truth.applications import Application, load_applications, pollux_rules
+from irongrid.twin.truth.isolated import load_isolated
 from irongrid.twin.truth.profiled import ProfiledFutures
 from irongrid.twin.truth.tables import bad, number, rows
 from irongrid.twin.truth.traces import Workload
@@ -37,6 +38,7 @@ def sia(path: Path) -> Workload:
         rules={"cluster": "heterogeneous-64", "jobs": "rigid", "restart_s": "by application"},
         fleet=partial(_only, fleet),
         futures=partial(_futures, applications),
+        isolated=load_isolated(folder, fleet),
     )
 
 

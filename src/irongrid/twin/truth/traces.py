@@ -12,6 +12,7 @@ from irongrid.domain.device import Node
 from irongrid.twin.data import data_folder
 from irongrid.twin.fleets import pool
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
+from irongrid.twin.truth.isolated import Isolated
 from irongrid.twin.truth.tables import bad, number, rows
 from irongrid.twin.truth.world import Futures, TraceJob
 
@@ -38,6 +39,7 @@ class Workload:
         nodes: of the cluster on which the set is replayed by default.
         fleet: the cluster with another number of nodes.
         futures: the truth of its jobs on a fleet.
+        isolated: runtimes of its applications alone, where they were measured.
     """
 
     jobs: tuple[TraceJob, ...]
@@ -46,6 +48,7 @@ class Workload:
     rules: dict[str, Any]
     fleet: Callable[[int], tuple[Node, ...]] = pool
     futures: Callable[[tuple[Node, ...]], Futures] = rigid_futures
+    isolated: Isolated | None = None
 
 
 def philly(path: Path) -> Workload:
