@@ -44,6 +44,7 @@ from irongrid.units import NS_PER_S
 # What happens at one instant: work ends, work begins, and only then new jobs come.
 FINISH, READY, SUBMIT = range(3)
 _BEAT = Beat()
+_TOLD_TO_WORKERS = frozenset({Stop, Recover})
 Entry = Callable[[], None]
 Watcher = Callable[[Recorded], None]
 
@@ -121,7 +122,7 @@ class Driver:
         self.record(Decided(decision=decision))
         self._carry_out()
         for action in decision.actions:
-            if isinstance(action, Stop | Recover):
+            if type(action) in _TOLD_TO_WORKERS:
                 self._obey(self.engine.gangs[action.job])
         return True
 
