@@ -51,6 +51,22 @@ def test_people_get_the_same_figures_as_lines(
     assert "avg_jct_s              120.0" in capsys.readouterr().out
 
 
+def test_an_earlier_workload_tells_which_group_is_short(
+    tmp_path: Path, workload: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "now.csv"
+    path.write_text(ROWS + "3,x,11,c,8,20.0\n")
+    earlier = tmp_path / "earlier.csv"
+    earlier.write_text("job_id,submit_s,vc,gpus,duration_s\n1,0,a,8,100\n2,0,b,8,500\n3,0,c,8,5\n")
+
+    assert replay(str(path), "qssf", "--json", "--history", str(earlier)) == 0
+
+    # c was short and b was long: c goes first, so that b waits until 120.
+    found = json.loads(capsys.readouterr().out)
+    assert found["avg_jct_s"] == round((100 + (120 - 11) + (170 - 10)) / 3, 3)
+    assert found["rules"]["history_files"] == 1
+
+
 @pytest.mark.parametrize(
     ("policy", "more", "problem"),
     [

@@ -27,6 +27,10 @@ def replay(
         int, typer.Option(min=0, help="Size of the cluster; 0 takes the data set's own number.")
     ] = 0,
     head: Annotated[int, typer.Option(min=0, help="Replay only the first jobs; 0 is all.")] = 0,
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(help="A workload of the set that had ended before. Repeatable."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -46,6 +50,7 @@ def replay(
             nodes=nodes,
             head=head,
             check=check,
+            history=tuple(history or ()),
         )
     )
     screen = Screen(as_json=as_json)

@@ -35,6 +35,7 @@ class ReplayOptions:
         nodes: 0 takes the data set's own number.
         head: replay only so many jobs; 0 is all.
         check: look at every invariant after every event.
+        history: other workloads of the set, which had ended before this one began.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class ReplayOptions:
     nodes: int = 0
     head: int = 0
     check: bool = False
+    history: tuple[Path, ...] = ()
 
 
 def replay(options: ReplayOptions) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     workload = read(options.dataset, options.workload)
     fleet = workload.fleet(options.nodes or workload.nodes)
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
-    futures, learner = workload.futures(fleet), Learner(_learned(workload))
+    futures, learner = workload.futures(fleet), Learner(_learned(workload, _earlier(options)))
     knowledge = Knowledge(futures, learner)
     policy = knowledge.policy(options.policy)
     began, cpu_began = perf_counter(), process_time()
@@ -89,11 +91,21 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     }
 
 
-def _learned(workload: Workload) -> Durations:
+def _earlier(options: ReplayOptions) -> list[TraceJob]:
+    """Jobs of the workloads that are history as a whole."""
+    found: list[TraceJob] = []
+    for path in options.history:
+        workload = read(options.dataset, path)
+        found += (*workload.history, *workload.jobs)
+    return found
+
+
+def _learned(workload: Workload, earlier: Sequence[TraceJob]) -> Durations:
     """What had ended before the window began."""
     durations = Durations()
-    for job in workload.history:
-        if job.submit_s + job.service_s <= 0:
+    ended = [job for job in workload.history if job.submit_s + job.service_s <= 0]
+    for job in (*earlier, *ended):
+        if job.service_s:
             durations.learn(job.group, job.gpus, job.service_s)
     return durations
 
@@ -177,4 +189,5 @@ def _rules(workload: Workload, nodes: int, options: ReplayOptions) -> dict[str, 
         "decisions": "on events",
         "invariants": "after every event" if options.check else "at the end",
         "history_jobs": len(workload.history),
+        "history_files": len(options.history),
     }
