@@ -151,6 +151,13 @@ def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended]) ->
     return workload.isolated.rho([job.application for job in jobs], submit_s, end_s)
 
 
+def play(driver: Driver) -> None:
+    """Let the world go on to its end."""
+    with _few_collections():
+        while (now_ns := driver.next_ns()) is not None:
+            driver.turn(now_ns)
+
+
 def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> float:
     """Let the world go on to its end; device-seconds held until the last submit."""
     Arrivals(driver, jobs)
