@@ -29,7 +29,7 @@ AMPLITUDE, NOISE = 0.12, 0.08
 # Rows of a source beyond this many share their weight, so that a large sweep is one voice of many.
 _VOICES = 40
 # Weight of a row whose precision is not stated; of calibration rows over the others.
-_VAGUE, _BOOST = 0.1, 8.0
+_VAGUE, _BOOST = 0.1, 3.0
 
 
 def _before_any_row() -> Coefficients:

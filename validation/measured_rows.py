@@ -25,6 +25,7 @@ from validation.errors import figures_of
 from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
 from validation.memory_of import fits, peak_gib
+from validation.recompute import settled
 from validation.rows import Row, measured_csv, read_rows, resolve
 
 from irongrid.spec.catalog import load_coefficients
@@ -40,7 +41,7 @@ def public_rows() -> list[Row]:
     if not measured_csv().exists():
         say(f"{measured_csv()} is missing: set IRONGRID_DATA; learning from the given rows alone")
         return []
-    return read_rows(measured_csv())
+    return settled(read_rows(measured_csv()))
 
 
 def predicted(rows: Sequence[Row], holdout: str, calibrate: int) -> Prediction:
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     options = parser.parse_args(arguments)
     load = os.getloadavg()
-    rows = read_rows(options.rows)
+    rows = settled(read_rows(options.rows))
     time = predicted(rows, options.holdout, options.calibrate)
     memory = peak_gib(rows, learnt_from(load_coefficients()).coefficients, options.holdout)
     spent = {row.row_id for row in calibration_rows(rows, options.calibrate)}

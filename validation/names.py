@@ -241,9 +241,11 @@ def _megatron_year(framework: str, place: str) -> str:
 
 
 def _bridge_release(place: str) -> str:
-    """Megatron-Bridge by its container: host time fell twice between them."""
+    """Megatron-Bridge by its container: its host time fell twice; 25.09 still dropped tokens."""
     found = re.search(r"container (\d\d)\.(\d\d)", place)
     release = int(found[1] + found[2]) if found else 2606
     if release >= 2606:
         return "megatron-bridge"
-    return "megatron-bridge-2604" if release >= 2602 else "megatron-bridge-2511"
+    if release >= 2602:
+        return "megatron-bridge-2604"
+    return "megatron-bridge-2511" if release >= 2511 else "megatron-bridge-2509"

@@ -20,7 +20,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "flash_behaviour": {
         "*": (1.0, 0.001), "each": (1.0, 0.25), "megatron": (1.3, 0.25), "nemo": (1.3, 0.25),
         "megatron-bridge": (1.3, 0.25), "megatron-bridge-2604": (1.3, 0.25),
-        "megatron-bridge-2511": (1.3, 0.25),
+        "megatron-bridge-2511": (1.3, 0.25), "megatron-bridge-2509": (1.3, 0.25),
     },
     "power_exponent": {"*": (0.6, 0.2)},
     "gemm_half_k": {"*": (100.0, 0.7)},
@@ -47,7 +47,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     },
     "host_expert_s": {
         "*": (2.5e-3, 0.3), "each": (1.0, 0.3), "megatron-bridge-2604": (1.6, 0.3),
-        "megatron-bridge-2511": (1.6, 0.3),
+        "megatron-bridge-2511": (1.6, 0.3), "megatron-bridge-2509": (1.0, 0.3),
     },
     "host_backward": {"*": (1.0, 0.15)},
     "host_tp_growth": {"*": (0.2, 0.7)},
@@ -60,7 +60,8 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "tp_exposed": {
         "*": (0.9, 0.15), "each": (1.0, 0.2), "torchtitan-async": (0.55, 0.3),
         "megatron-bridge": (0.6, 0.3), "megatron-bridge-2604": (0.6, 0.3),
-        "megatron-bridge-2511": (0.6, 0.3), "megatron": (0.7, 0.3), "nemo": (0.6, 0.3),
+        "megatron-bridge-2511": (0.6, 0.3), "megatron-bridge-2509": (0.6, 0.3),
+        "megatron": (0.7, 0.3), "nemo": (0.6, 0.3),
     },
     "cp_exposed": {"*": (0.1, 0.7)},
     "cp_hidden": {"*": (0.8, 0.3)},

@@ -86,6 +86,11 @@ class Row:
     not_expressible: str
 
     @property
+    def recomputes_unknown(self) -> bool:
+        """Whether the row does not say what is recomputed."""
+        return "recompute=none" in self.assumed
+
+    @property
     def is_lora(self) -> bool:
         """Whether only adapters are trained."""
         return self.values["lora_rank"] > 0
@@ -112,9 +117,15 @@ def _row_or_refusal(fields: Mapping[str, str]) -> Row:
     try:
         return row_of(fields)
     except (ArithmeticError, ValueError, IrongridError) as error:
-        known = {name: fields.get(name, "") for name in ("row_id", "source", "model", "gpu")}
-        plain_row = row_of({"model": "llama2-7b", "gpu": "A100-80GB", **_EXAMPLE})
-        return replace(plain_row, **known, quality="C", not_expressible=str(error) or repr(error))
+        return replace(
+            row_of({"model": "llama2-7b", "gpu": "A100-80GB", **_EXAMPLE}),
+            row_id=fields.get("row_id", ""),
+            source=fields.get("source", ""),
+            model=fields.get("model", ""),
+            gpu=fields.get("gpu", ""),
+            quality="C",
+            not_expressible=str(error) or repr(error),
+        )
 
 
 _EXAMPLE = {"gpus": "8", "tp": "1", "pp": "1", "gbs": "8", "mbs": "1", "seq": "2048"}

@@ -218,3 +218,27 @@ def test_what_is_unusual_about_a_plan_is_said() -> None:
     assert words.extras(plan) == (
         "selective recompute, optimizer offloaded to nvme, stages of 7, 14 x 8, 7 layers"
     )
+
+
+def test_pools_and_sizes_are_columns_where_plans_differ_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    elsewhere = replace(PRICED, pool="a100", devices=64)
+    out = io.StringIO()
+    with redirect_stdout(out):
+        Screen().say(table.plans_table((PRICED, elsewhere)))
+
+    head, first, second = out.getvalue().splitlines()
+    assert head.split()[:2] == ["pool", "degrees"]
+    assert "devices" in head
+    assert first.split()[1] == "h100"
+    assert second.split()[0] == "a100"
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [(None, "-"), (0.02, "$0.020"), (0.37, "$0.37"), (5.0, "$5.00"), (1234.5, "$1,234")],
+)
+def test_money_has_two_digits_at_least(usd: float | None, said: str) -> None:
+    assert words.money(usd) == said

@@ -20,10 +20,12 @@ CPUS = pool(1, device("cpu", "cpu"), per_node=4)
 def train(one: Case, tmp_path: Path, steps: int = 4) -> list[float]:
     """Losses of the exported script, run as its launcher runs it."""
     folder = write(export("fsdp2", one.plan, one.model, one.training, one.pool), tmp_path)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        [*torchrun, f"--nproc-per-node={one.plan.world_size}", "train_fsdp2.py"]
-        + [f"--steps={steps}", "--lr=0.01"],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *(f"--nproc-per-node={one.plan.world_size}", "train_fsdp2.py"),
+            *(f"--steps={steps}", "--lr=0.01"),
+        ],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

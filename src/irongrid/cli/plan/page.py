@@ -178,7 +178,7 @@ def _curve(report: Report) -> str:
 
 
 def _table(plans: Sequence[PricedPlan]) -> str:
-    names = ("", "degrees", "micro-batch", "schedule", "sharding", "devices", "step",
+    names = ("", "degrees", "micro-batch", "schedule", "sharding", "pool", "devices", "step",
              "p90", "MFU", "GiB p95", "$ a step", "energy", "besides")  # fmt: skip
     rows = []
     for number, priced in enumerate(plans):
@@ -189,6 +189,7 @@ def _table(plans: Sequence[PricedPlan]) -> str:
             str(plan.micro_batch),
             words.schedule(plan),
             words.sharding(plan),
+            priced.pool,
             f"{priced.devices:,}",
             words.seconds(priced.step_time_s),
             words.seconds(priced.step_time_s_p90),

@@ -152,7 +152,7 @@ def _coefficients(screen: Screen, options: Options, asked: Asked) -> Coefficient
     check(asked.question)
     found = calibrated(options.measured, asked.question, shipped)
     screen.note(
-        f"calibrated with {found.rows} measured steps: predictions for them were "
+        f"calibrated with {found.rows} measured step{'s' if found.rows > 1 else ''}: predictions were "
         f"{100 * found.error_before:.1f}% off on average, now {100 * found.error_after:.1f}%"
     )
     return found.coefficients
