@@ -15,7 +15,7 @@ from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import Resources
 from irongrid.scheduler.cluster import Cluster, Running
 from irongrid.scheduler.held import Held
-from irongrid.scheduler.rooms import Trial
+from irongrid.scheduler.rooms import Hope, Trial
 
 Bar = Callable[[float], float]
 
@@ -102,7 +102,9 @@ def _make_way(now: _Round, rank: float, need: Resources) -> Placement | None:
     """Where the gang goes once others have stopped; None if that does not help."""
     bar, rooms, ranks = now.bar(rank), now.trial.rooms, need.sizes[0]
     before = now.trial.mark()
+    hope = Hope(rooms, need, ranks)
     released: list[Running] = []
+    tried = 0
     placement: Placement | None = None
     for victim_rank, job in reversed(now.held.ranked):
         if victim_rank <= bar:
@@ -110,9 +112,11 @@ def _make_way(now: _Round, rank: float, need: Resources) -> Placement | None:
         if job in now.stopped:
             continue
         run = now.held.run_of(job)
-        now.trial.release(run.placement, run.spec.resources)
         released.append(run)
-        if rooms.free_total >= ranks:
+        if hope.back(run.placement):
+            for back in released[tried:]:
+                now.trial.release(back.placement, back.spec.resources)
+            tried = len(released)
             placement = rooms.consolidated(need, ranks)
             if placement is not None:
                 break

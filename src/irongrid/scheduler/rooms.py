@@ -105,13 +105,18 @@ class Rooms:
         A larger gang gets whole nodes of the largest kind, and the tightest one for what is left.
         Ties go to the lower node id, so equal input gives equal output.
         """
-        for device_type, kind in self._kinds.items():
-            if per.accelerator not in ("any", device_type):
-                continue
+        for kind in self.kinds_for(per):
             found = self._consolidated_on(kind, per, ranks)
             if found is not None:
                 return found
         return None
+
+    def kinds_for(self, per: Resources) -> "list[_Kind]":
+        """The kinds of nodes that a need may use."""
+        if per.accelerator == "any":
+            return list(self._kinds.values())
+        kind = self._kinds.get(per.accelerator)
+        return [] if kind is None else [kind]
 
     def _consolidated_on(self, kind: _Kind, per: Resources, ranks: int) -> Placement | None:
         whole, rest = divmod(ranks, kind.largest) if ranks > kind.largest else (0, ranks)
@@ -185,6 +190,38 @@ class Rooms:
             and node.cpus + 1e-6 >= ranks * per.cpus
             and node.memory_bytes >= ranks * per.memory_bytes
         )
+
+
+class Hope:
+    """Whether a gang might fit once devices have come back: a cheap look before an exact one.
+
+    It counts per node what came back on top of what is free, and moves nothing in the index. A
+    `False` is certain; a `True` is to be tried.
+    """
+
+    def __init__(self, rooms: Rooms, per: Resources, ranks: int) -> None:
+        kinds = rooms.kinds_for(per)
+        largest = max((kind.largest for kind in kinds), default=0)
+        self._rooms = rooms
+        self._ranks = ranks
+        self._back: dict[NodeId, int] = {}
+        self._whole_wanted = ranks // largest if ranks > largest > 0 else 0
+        self._whole = sum(len(kind.by_free[kind.largest]) for kind in kinds)
+        self._some = False
+
+    def back(self, placement: Placement) -> bool:
+        """Devices come back; whether the gang might fit now."""
+        for share in placement.shares:
+            free = self._rooms.free.get(share.node)
+            if free is None:
+                continue  # The node has left the fleet while the attempt ran.
+            count = self._back[share.node] = self._back.get(share.node, 0) + len(share.devices)
+            there = count + len(free.devices)
+            if self._whole_wanted:
+                self._whole += there == self._rooms.nodes[share.node].devices
+            elif there >= self._ranks:
+                self._some = True
+        return self._some or 0 < self._whole_wanted <= self._whole
 
 
 class Trial:
