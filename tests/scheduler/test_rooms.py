@@ -5,7 +5,7 @@ import pytest
 from irongrid.domain.device import Node, NodeShare, Placement
 from irongrid.domain.ids import NodeId
 from irongrid.domain.job import Resources
-from irongrid.scheduler.rooms import Rooms
+from irongrid.scheduler.rooms import Hope, Rooms
 
 ONE = Resources(sizes=(1,))
 
@@ -107,3 +107,32 @@ def test_an_error_inside_a_trial_takes_everything_back_too() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert rooms.free_total == 8
+
+
+def test_hope_for_a_gang_needs_enough_on_one_node() -> None:
+    rooms = Rooms([node("a"), node("b")])
+    rooms.take(placed(share("a", *range(7)), share("b", *range(7))), ONE)
+    hope = Hope(rooms, ONE, 4)
+
+    assert not hope.back(placed(share("a", 0, 1)))
+    assert not hope.back(placed(share("b", 0, 1)))
+    # One free and two back on each; the third on b makes four there.
+    assert hope.back(placed(share("b", 2)))
+
+
+def test_hope_for_a_large_gang_needs_whole_nodes() -> None:
+    rooms = Rooms([node("a"), node("b"), node("c")])
+    rooms.take(placed(share("a", *range(8)), share("b", 0)), ONE)
+    hope = Hope(rooms, ONE, 20)
+
+    # Two of three nodes must be whole: c is, and neither a part of a nor all but one of it helps.
+    assert not hope.back(placed(share("a", 0, 1, 2)))
+    assert not hope.back(placed(share("a", 3, 4, 5, 6)))
+    assert hope.back(placed(share("b", 0)))
+
+
+def test_there_is_no_hope_on_a_type_that_the_fleet_lacks() -> None:
+    rooms = Rooms([node("a")])
+    hope = Hope(rooms, Resources(accelerator="h100"), 9)
+
+    assert not hope.back(placed(share("gone", 0)))
