@@ -9,7 +9,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "gemm_efficiency": {
         "*": (0.78, 0.15), "each": (1.0, 0.12), "volta": (0.9, 0.1), "turing": (0.75, 0.15),
         "ampere": (1.05, 0.1), "hopper": (0.95, 0.1), "blackwell": (0.95, 0.1),
-        "cdna2": (0.7, 0.15), "cdna3": (0.7, 0.15), "cpu": (0.6, 0.3),
+        "cdna2": (0.7, 0.15), "cdna3": (0.7, 0.15), "tpu": (1.15, 0.1), "cpu": (0.6, 0.3),
     },
     "precision_efficiency": {
         "*": (1.0, 0.001), "each": (1.0, 0.01), "fp8": (0.9, 0.15), "mxfp8": (0.85, 0.15),
@@ -34,9 +34,12 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "activation_passes": {"*": (2.5, 0.5)},
     "fusion": {
         "*": (1.0, 0.001), "each": (1.0, 0.3), "torchtitan-eager": (2.0, 0.3),
+        "maxtext": (0.7, 0.3),
     },
     "cast_passes": {"*": (2.0, 0.7)},
-    "flash_efficiency": {"*": (0.42, 0.3), "each": (1.0, 0.25), "ampere": (1.2, 0.2)},
+    "flash_efficiency": {
+        "*": (0.42, 0.3), "each": (1.0, 0.25), "ampere": (1.2, 0.2), "tpu": (1.5, 0.25),
+    },
     "score_efficiency": {"*": (0.5, 0.4)},
     "score_passes": {"*": (5.0, 0.5)},
     "softmax_fallback": {"*": (2.0, 0.4)},

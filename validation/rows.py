@@ -438,6 +438,8 @@ def _pieces(
     short = float(pp > 1 and (ends or (shape.layers % pp > 0 and (shape.layers + 2) % pp == 0)))
     values["short_ends"] = short
     plain_schedule = {"virtual_stages": 1.0, "schedule": float(SCHEDULES.index("1f1b"))}
+    if "dualpipe" in text or "dualpipe" in fields.get("overlap", "").lower():
+        return [{"virtual_stages": 2.0, "schedule": float(SCHEDULES.index("dualpipev"))}]
     if text in SCHEDULES and text not in ("1f1b", "interleaved"):
         return [{"virtual_stages": vp or 1.0, "schedule": float(SCHEDULES.index(text))}]
     if pp == 1 or text == "1f1b" or (vp == 1):

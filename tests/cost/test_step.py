@@ -1,5 +1,7 @@
 """Step time: its parts, its limits, and the directions in which it must move."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from tests.cost.cases import FORMULAS, GPT3, LLAMA_8B, SHIPPED, plan, pool, time_of
 
 from irongrid.cost.step import PARTS
+from irongrid.domain.model import Experts
 
 
 def test_parts_add_up_to_the_whole() -> None:
@@ -138,3 +141,14 @@ def test_columns_and_single_plans_agree() -> None:
 
     assert together == pytest.approx(apart)
     assert FORMULAS.residual.pull.size == 0
+
+
+def test_dualpipe_hides_the_all_to_all_behind_compute() -> None:
+    mixtral = replace(LLAMA_8B, experts=Experts(count=64, top_k=8, ffn=2048))
+    one = {"pp": 8, "tp": 1, "dp_shard": 8, "ep": 8, "zero": "1", "virtual_stages": 2}
+
+    plain, paired = (
+        time_of([plan(**one, schedule=s)], model=mixtral) for s in ("interleaved", "dualpipev")
+    )
+
+    assert paired.parts_s["ep"] < 0.5 * plain.parts_s["ep"]

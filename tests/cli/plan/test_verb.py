@@ -178,6 +178,15 @@ def test_an_absurd_model_is_answered_and_not_searched_for_ever(
     assert one_object(capsys.readouterr().out)["plans"] == []
 
 
+def test_a_batch_and_a_sequence_as_long_as_they_may_be_are_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    most = ["--global-batch", str(2**31 - 1), "--seq-len", str(2**27)]
+
+    assert run(["plan", "--model", "llama3-8b", *most, "--json"]) == 1
+    assert one_object(capsys.readouterr().out)["misfit"]["missing_bytes"] > 0
+
+
 def test_a_page_is_written_where_it_was_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
