@@ -22,7 +22,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "megatron-bridge": (1.3, 0.25), "megatron-bridge-2604": (1.3, 0.25),
         "megatron-bridge-2511": (1.3, 0.25), "megatron-bridge-2509": (1.3, 0.25),
     },
-    "power_exponent": {"*": (0.6, 0.2)},
+    "power_exponent": {"*": (0.4, 0.05)},
     "gemm_half_k": {"*": (100.0, 0.7)},
     "gemm_half_n": {"*": (60.0, 0.7)},
     "gemm_kernel_s": {"*": (5e-6, 0.4)},
