@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --retries 10 --tim
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow lint format bench clean
+.PHONY: help demo exports-env install test test-slow lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -32,13 +32,30 @@ $(BIN)/python:
 
 install: .venv/.all ## make .venv with every extra
 
+# The libraries that our exports are for cannot live beside our pins. This environment sees what .venv
+# has, torch above all, and adds them. MaxText asks for Python 3.12 but its config runs on 3.11.
+EXPORTS_PIP := $(subst $(BIN),.venv-exports/bin,$(PIP))
+.venv-exports/.made: tests/planner/exports/real-libraries.txt .venv/.all
+	@echo "Installing Megatron-Core, DeepSpeed, torchtitan and MaxText into .venv-exports (3 minutes) ..."
+	@rm -rf .venv-exports
+	@$(BIN)/python -m venv .venv-exports
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$(.venv-exports/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
+	@$(EXPORTS_PIP) -r $<
+	@$(EXPORTS_PIP) --no-deps --ignore-requires-python \
+		megatron-core==0.16.1 torchtitan==0.3.0 maxtext==0.2.5
+	@DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(EXPORTS_PIP) --no-deps --no-build-isolation deepspeed==0.19.8
+	@touch $@
+
+exports-env: .venv-exports/.made ## .venv-exports, with the libraries that read our exports
+
 demo: .venv/.train ## the main job: train a small model, kill a rank, watch it recover
 	@$(BIN)/irongrid demo
 
 test: .venv/.all ## the tests (a few minutes)
 	$(PYTEST) -m "not slow"
 
-test-slow: .venv/.all ## full sweeps and matrices
+test-slow: .venv/.all exports-env ## full sweeps and matrices
 	$(PYTEST) -m slow
 
 lint: .venv/.all ## ruff and mypy strict
@@ -53,5 +70,5 @@ format: .venv/.all ## let ruff fix and format
 bench: .venv/.all ## every benchmark, one after another
 	@for run in benchmarks/*/run.py; do echo "== $$run"; $(BIN)/python $$run --json || exit 1; done
 
-clean: ## remove .venv and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-exports and caches
+	rm -rf .venv .venv-exports .pytest_cache .mypy_cache .ruff_cache .hypothesis

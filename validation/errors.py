@@ -43,6 +43,12 @@ def figures_of(
     return figures
 
 
+def errors_of(rows: Sequence[Row], time: Prediction) -> Floats:
+    """Relative error of each prediction."""
+    measured = np.array([row.step_time_s for row in rows], dtype=float)
+    return np.asarray(time.step_time_s / measured - 1)
+
+
 def _pct(errors: Floats) -> float:
     return round(100 * float(np.mean(np.abs(errors))), 2)
 

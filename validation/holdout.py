@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from validation.learn import Learnt, Prediction, learn, predict, usable
 from validation.rows import Row
 
@@ -53,9 +52,3 @@ def left_out(
         p50[members], p90[members] = part.step_time_s, part.step_time_s_p90
         novelty[members] = part.novelty
     return Prediction(p50, p90, novelty)
-
-
-def errors(rows: Sequence[Row], predicted_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Relative error of each prediction."""
-    measured = np.array([row.step_time_s for row in rows], dtype=float)
-    return np.asarray(predicted_s / measured - 1.0)

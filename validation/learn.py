@@ -25,11 +25,11 @@ from irongrid.cost.step import formula_time, step_time
 PARAMETERS = parameters_of(PRIOR)
 CENTRE = np.array([parameter.centre for parameter in PARAMETERS])
 # The residual's standard deviation and a row's noise around it, in log units.
-AMPLITUDE, NOISE = 0.12, 0.04
+AMPLITUDE, NOISE = 0.12, 0.08
 # Rows of a source beyond this many share their weight, so that a large sweep is one voice of many.
 _VOICES = 40
 # Weight of a row whose precision is not stated; of calibration rows over the others.
-_VAGUE, _BOOST = 0.1, 8.0
+_VAGUE, _BOOST = 0.1, 3.0
 
 
 def _before_any_row() -> Coefficients:

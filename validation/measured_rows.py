@@ -20,11 +20,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from benchmarks.report import at_least, finish, say
+from benchmarks.report import at_least, at_most, finish, say
 from validation.errors import figures_of
 from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
 from validation.memory_of import fits, peak_gib
+from validation.recompute import settled
 from validation.rows import Row, measured_csv, read_rows, resolve
 
 from irongrid.spec.catalog import load_coefficients
@@ -34,13 +35,23 @@ COLUMNS = (
     "assumed", "not_expressible",
 )  # fmt: skip
 
+# Mean error in per cent, at most, by what is left out and whether rows of it are shown, and by kind
+# of row. Rows whose device no other source measured are in `source` too, so that the limit of FSDP
+# rows is in tests/validation/test_limits.py, which leaves them out.
+LIMITS: dict[tuple[str, bool], dict[str, float]] = {
+    ("model", False): {"dense": 7.0, "vtrain_single": 4.0, "modern": 9.0},
+    ("model", True): {"modern": 8.0},
+    ("source", False): {"dense": 9.0},
+    ("source", True): {"dense": 7.0, "modern": 10.0},
+}
+
 
 def public_rows() -> list[Row]:
     """The public measured rows, as far as they are on this machine."""
     if not measured_csv().exists():
         say(f"{measured_csv()} is missing: set IRONGRID_DATA; learning from the given rows alone")
         return []
-    return read_rows(measured_csv())
+    return settled(read_rows(measured_csv()))
 
 
 def predicted(rows: Sequence[Row], holdout: str, calibrate: int) -> Prediction:
@@ -93,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     options = parser.parse_args(arguments)
     load = os.getloadavg()
-    rows = read_rows(options.rows)
+    rows = settled(read_rows(options.rows))
     time = predicted(rows, options.holdout, options.calibrate)
     memory = peak_gib(rows, learnt_from(load_coefficients()).coefficients, options.holdout)
     spent = {row.row_id for row in calibration_rows(rows, options.calibrate)}
@@ -103,6 +114,10 @@ def main(arguments: Sequence[str]) -> int:
     _write(options.out, left, time, (memory[0][keep], memory[1][keep]))
     figures = figures_of(left, time, (memory[0][keep], memory[1][keep]))
     claims = {"predicted_pct": at_least(figures["predicted_pct"], 95.0)}
+    for kind, limit in LIMITS.get((options.holdout, bool(options.calibrate)), {}).items():
+        if kind in figures:
+            claims[f"{kind}_mean_pct"] = at_most(figures[kind]["mean_pct"], limit)
+            claims[f"{kind}_p90_covers_pct"] = at_least(figures[kind]["p90_covers_pct"], 90.0)
     return finish(figures, claims, repeats=1, load=load, as_json=options.json)
 
 

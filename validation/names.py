@@ -114,6 +114,15 @@ def shape_by_size(params_b: float) -> tuple[int, int]:
     return hidden, layers
 
 
+def usual_vocab(embedding_weights: tuple[float, float] | None, hidden: int) -> int:
+    """The smallest usual vocabulary that the count of weights leaves room for; GPT's if none."""
+    usual = (32000, 51200, 128256)
+    if embedding_weights is None:
+        return 51200
+    low, high = embedding_weights
+    return next((size for size in usual if low <= size * hidden <= high), 51200)
+
+
 def is_gated(name: str) -> bool:
     """Whether a model of this name has three matrices in its feed-forward layer."""
     return _GATED.search(name.lower()) is not None
@@ -232,9 +241,11 @@ def _megatron_year(framework: str, place: str) -> str:
 
 
 def _bridge_release(place: str) -> str:
-    """Megatron-Bridge by its container: host time fell twice between them."""
+    """Megatron-Bridge by its container: its host time fell twice; 25.09 still dropped tokens."""
     found = re.search(r"container (\d\d)\.(\d\d)", place)
     release = int(found[1] + found[2]) if found else 2606
     if release >= 2606:
         return "megatron-bridge"
-    return "megatron-bridge-2604" if release >= 2602 else "megatron-bridge-2511"
+    if release >= 2602:
+        return "megatron-bridge-2604"
+    return "megatron-bridge-2511" if release >= 2511 else "megatron-bridge-2509"

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.report import at_most, finish
 from numpy.typing import NDArray
 from validation.measured_rows import predicted
+from validation.recompute import settled
 from validation.rows import Row, read_rows
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     options = parser.parse_args(arguments)
     load = os.getloadavg()
-    rows = [row for row in read_rows(options.rows) if row.counts]
+    rows = [row for row in settled(read_rows(options.rows)) if row.counts]
     sources = figures_of(rows, predicted(rows, options.holdout, 0).step_time_s)
     limits = {"vtrain_multi": 1.3, "vtrain_single": 1.0}
     claims = {

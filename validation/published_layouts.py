@@ -1,8 +1,8 @@
 """Published layouts beside ours: what the planner says of them, and what it would do instead.
 
-    python validation/published_layouts.py [--json]
+    python validation/published_layouts.py [--json | --write]
 
-Prints the table of docs/concepts/published-layouts.md.
+Prints the table of docs/concepts/published-layouts.md, or writes it there.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from irongrid.cli.plan.words import degrees, extras, schedule, seconds
 from irongrid.planner.answer import PricedPlan
 from irongrid.sdk.plan import Pin, plan
 
-FLEETS = Path(__file__).resolve().parents[1] / "examples" / "fleets"
+ROOT = Path(__file__).resolve().parents[1]
+FLEETS = ROOT / "examples" / "fleets"
+PAGE = ROOT / "docs" / "concepts" / "published-layouts.md"
+BEGIN, END = "<!-- the table: published_layouts.py --write -->\n", "<!-- end of the table -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ LAYOUTS = (
             "recompute": "selective", "zero": "none",
         },
         step_time_s=13.75,
-        said="13.75 s a step",
+        said="measured",
     ),
     Published(
         name="Llama 3.1 405B",
@@ -171,14 +174,24 @@ def table(rows: list[Compared]) -> str:
     return "\n".join(lines)
 
 
+def write(rows: list[Compared]) -> None:
+    """Put the table into the page, between its two marks."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{table(rows)}\n\n{END}{after}")
+
+
 def main() -> None:
-    """Print the table, or the figures as one object."""
+    """Print the table, or the figures as one object, or write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     rows = [compared(published) for published in LAYOUTS]
     if arguments.json:
         print(json.dumps({"layouts": [as_object(row) for row in rows]}))
+    elif arguments.write:
+        write(rows)
     else:
         print(table(rows))
 

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from typer.main import get_command
 
@@ -42,12 +45,21 @@ def test_the_verbs_are_those_of_the_design() -> None:
 
     assert verbs == {
         *("up", "down", "submit", "ps", "show", "why", "logs", "events"),
-        *("cancel", "pause", "resume", "doctor", "demo", "schema"),
+        *("cancel", "pause", "resume", "doctor", "demo", "schema", "plan", "twin"),
     }
 
 
 def test_every_verb_takes_json_and_says_what_it_does() -> None:
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in _verbs(get_command(app)):
         options = [option for param in command.params for option in param.opts]
         assert "--json" in options, name
         assert command.help, name
+
+
+def _verbs(group: Any) -> Iterator[tuple[str, Any]]:
+    """Every verb, those beneath a group such as `twin` too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _verbs(command)
+        else:
+            yield name, command

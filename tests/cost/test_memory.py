@@ -17,7 +17,7 @@ from tests.cost.memory_cases import (
 )
 
 from irongrid.cost.columns import Layout
-from irongrid.cost.memory import PARTS, peak_memory
+from irongrid.cost.memory import PARTS, peak_memory, stage_memory
 from irongrid.domain.model import Experts, Latent, ModelShape
 from irongrid.domain.plan import PRECISIONS
 
@@ -319,3 +319,38 @@ def test_old_devices_write_attention_scores_whatever_the_software() -> None:
     volta = peak_memory(figures, machine(generation=0), layout(), COEFFICIENTS)
 
     assert volta.p50_bytes > modern.p50_bytes
+
+
+def test_the_peak_is_that_of_the_fullest_of_all_stages() -> None:
+    plans: list[tuple[ModelShape, dict[str, Any]]] = [
+        (GPT_6B, {"pp": 8, "short_ends": 1}),
+        (GPT_6B, {"pp": 2, "short_ends": 1}),
+        (LLAMA_8B, {"pp": 4, "grad_accum": 1, "micro_batch": 4}),
+        (LLAMA_8B, {"pp": 4, "schedule": "interleaved", "virtual_stages": 2}),
+        (DEEPSEEK, {"pp": 16, "ep": 8, "dp_shard": 8, "schedule": "dualpipev"}),
+        (DEEPSEEK, {"pp": 8, "ep": 8, "dp_shard": 8, "zero": "1"}),
+        (MIXTRAL, {"pp": 1, "zero": "fsdp", "dp_shard": 8}),
+    ]
+    for shape, fields in plans:
+        plan = layout(**fields)
+        stages = stage_memory(work(shape), machine(), plan, COEFFICIENTS)
+
+        assert stages.p50_bytes.shape == (fields["pp"],)
+        assert float(stages.p50_bytes.max()) == pytest.approx(float(peak(shape, plan).p50_bytes))
+
+
+def test_the_stages_of_1f1b_hold_less_and_less_in_flight() -> None:
+    stages = stage_memory(work(GPT_6B), machine(), layout(pp=5), COEFFICIENTS)
+    activations = stages.parts_bytes["activations"]
+
+    assert np.all(np.diff(activations[:-1]) < 0)
+
+
+def test_a_stage_with_fewer_blocks_needs_less() -> None:
+    plan = layout(pp=4)
+    even = stage_memory(work(LLAMA_8B), machine(), plan, COEFFICIENTS)
+    uneven = stage_memory(work(LLAMA_8B), machine(), plan, COEFFICIENTS, (6, 8, 9, 9))
+
+    assert uneven.p50_bytes[0] < even.p50_bytes[0]
+    assert uneven.p50_bytes[1] == even.p50_bytes[1]
+    assert uneven.p50_bytes[2] > even.p50_bytes[2]

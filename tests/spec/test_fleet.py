@@ -103,6 +103,12 @@ def test_tpus_that_are_not_wired_as_a_torus_are_islands_of_one_host() -> None:
     assert [(level.name, level.devices) for level in pool.levels] == [("island", 8), ("site", 16)]
 
 
+def test_a_core_has_its_share_of_the_host_s_memory() -> None:
+    text = "pools: {c: {accelerator: cpu, nodes: 1, devices_per_node: 8, host: {memory: 16GiB}}}"
+
+    assert fleet(text).pools[0].accelerator.memory_bytes == 2 * 2**30
+
+
 def test_a_catalog_device_can_differ_in_a_figure() -> None:
     text = "pools: {h: {accelerator: H100, nodes: 1, device: {peak_watts: 500, memory: 96GiB}}}"
     device = fleet(text).pools[0].accelerator

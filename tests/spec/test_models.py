@@ -1,11 +1,12 @@
 """The catalog of models against the published counts, and models from files and numbers."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from irongrid.domain.model import PRESETS
+from irongrid.domain.model import PRESETS, Experts, Latent, ModelShape
 from irongrid.errors import Refused, SpecError
 from irongrid.spec.catalog import model, model_names, named_model
 from irongrid.spec.models import published
@@ -116,6 +117,36 @@ def test_a_file_of_numbers_says_where_it_is_wrong(tmp_path: Path) -> None:
 
     file.write_text("layers: 2\nhidden: 64\nheads: 4\nffn: 128\nvocab: 10\n")
     assert named_model(str(file)).name == "mine"
+
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/models.md").read_text()
+
+
+def count(weights: int) -> str:
+    unit, size = next(
+        (unit, size)
+        for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("", 1.0))
+        if weights >= size
+    )
+    return f"{weights / size:.4g}{unit}"
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_the_page_has_the_models_of_the_catalog(name: str) -> None:
+    shape = model(name)
+
+    active = count(shape.active_parameters) if shape.experts is not None else ""
+    row = f"| {name} | {count(shape.parameters)} | {active} | {shape.layers} |"
+    assert row in PAGE.splitlines()
+
+
+def test_the_page_has_every_field_of_a_shape() -> None:
+    named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)?)`", PAGE))
+
+    plain = {field.name for field in fields(ModelShape)} - {"experts", "latent"}
+    inner = {f"experts.{field.name}" for field in fields(Experts)}
+    inner |= {f"latent.{field.name}" for field in fields(Latent)}
+    assert plain | inner <= named
 
 
 def test_a_path_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.validation.measured import require
 
+from irongrid.spec.catalog import load_coefficients
 from validation import power
 
 
@@ -14,7 +15,7 @@ def traces() -> Path:
 
 
 def test_draw_follows_the_model_on_every_measured_device() -> None:
-    _, claims = power.run(exponent=0.4)
+    _, claims = power.run(exponent=load_coefficients()["power_exponent"])
 
     assert {name: claim for name, claim in claims.items() if not claim["holds"]} == {}
     assert len(claims) == 4 * len(power.DEVICES) + 3

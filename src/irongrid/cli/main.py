@@ -14,6 +14,7 @@ import typer
 from irongrid.cli.failures import Shown, shown
 from irongrid.cli.grammar import Verbs, explain_usage, split_command
 from irongrid.cli.plan.command import plan
+from irongrid.cli.twin import twin
 from irongrid.client.home import Home
 from irongrid.errors import IrongridError
 
@@ -309,6 +310,9 @@ def schema(
     from irongrid.cli.schema import schema
 
     return schema(what, as_json=as_json)
+
+
+app.add_typer(twin, name="twin", rich_help_panel=MORE)
 
 
 # ---- from argv to an exit code ----------------------------------------------------------------

@@ -4,6 +4,9 @@ A fact that no longer fits (an older epoch or generation, an overtaken part of a
 skipped here rather than refused at the door: it may be in the log already.
 """
 
+from collections.abc import Sequence
+from typing import cast, get_args
+
 from irongrid.control import attempts
 from irongrid.control.account import Account, Bucket
 from irongrid.control.state import Attempt, Job, Member, Phase, Saved, State, Stopping
@@ -29,6 +32,7 @@ from irongrid.domain.event import (
     ResumeRequested,
     ServerStarted,
     ServerStopped,
+    WorkerFact,
     WorkerJoined,
     WorkerStopped,
 )
@@ -37,47 +41,63 @@ from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.units import NS_PER_S
 
+# Facts after which no round has anything new to do; a round knows what it decided itself.
+_QUIET = frozenset(
+    {
+        *(Decided, ServerStopped, LaunchAccepted, WorkerJoined, RanksStarted, RanksReady),
+        *(CheckpointCommitted, CheckpointFailed, ProgressMade),
+    }
+)
+AttemptFact = LaunchAccepted | LaunchRefused | WorkerStopped | WorkerFact
+_OF_AN_ATTEMPT = frozenset(get_args(AttemptFact))
+_MOVES_NO_TIMER = frozenset({LaunchAccepted, WorkerJoined, RanksStarted, ProgressMade})
+
 
 def apply(state: State, recorded: Recorded) -> None:
     """Fold one record. Records come in order, without gaps."""
     assert recorded.seq == state.seq + 1, f"record {recorded.seq} after {state.seq}"
     assert recorded.at_ns >= state.at_ns, "time never steps back in the log"
     state.seq, state.at_ns = recorded.seq, recorded.at_ns
+    if type(recorded.event) not in _QUIET:
+        state.moved_seq = recorded.seq
     for job_id in _fold(state, recorded.event, recorded.at_ns):
         state.timers.set(job_id, due_ns(state, state.jobs[job_id]))
 
 
-def _fold(state: State, event: Event, at_ns: int) -> list[JobId]:
-    """Apply an event; returns the jobs it touched."""
+def _fold(state: State, event: Event, at_ns: int) -> Sequence[JobId]:
+    """Apply an event; returns the jobs whose timers it may have moved."""
+    if type(event) in _OF_AN_ATTEMPT:
+        fact = cast("AttemptFact", event)
+        job = state.jobs[fact.job]
+        attempt = job.attempt
+        if attempt is not None and attempt.epoch == fact.epoch:
+            _attempt_fact(state, job, attempt, fact, at_ns)
+        return () if type(event) in _MOVES_NO_TIMER else (fact.job,)
     match event:
-        case ServerStarted():
-            state.server_epoch = event.server_epoch
-            state.set_fleet(event.nodes)
-            return []
-        case ServerStopped():
-            return []
         case JobSubmitted():
             _submitted(state, event, at_ns)
+            return (event.job,)
         case Decided():
             return [_act(state, action, at_ns) for action in event.decision.actions]
         case CancelRequested() | PauseRequested() | ResumeRequested():
             _requested(state, state.jobs[event.job], event, at_ns)
+            return (event.job,)
+        case ServerStarted():
+            state.server_epoch = event.server_epoch
+            state.set_fleet(event.nodes)
         case _:
-            job = state.jobs[event.job]
-            attempt = job.attempt
-            if attempt is not None and attempt.epoch == event.epoch:
-                _attempt_fact(state, job, attempt, event, at_ns)
-    return [event.job]
+            assert isinstance(event, ServerStopped), f"{event} is a kind of event"
+    return ()
 
 
 def _submitted(state: State, event: JobSubmitted, at_ns: int) -> None:
     account = Account(bucket=Bucket.QUEUED, since_ns=at_ns, started_ns=at_ns)
-    state.jobs[event.job] = Job(
+    job = state.jobs[event.job] = Job(
         id=event.job, spec=event.spec, key=event.key, submitted_at_ns=at_ns, account=account
     )
     state.by_key[event.key] = event.job
     state.submitted += 1
-    state.enqueue(event.job)
+    state.enqueue(job)
 
 
 def _requested(
@@ -121,6 +141,7 @@ def _act(state: State, action: Start | Recover | Stop | Kill | Wait, at_ns: int)
         case Wait():
             if job.state is JobState.QUEUED:
                 job.wait_code = action.code
+                state.fresh.pop(job.id, None)
         case Start():
             if job.state is JobState.QUEUED and attempts.holds(state, job, action.placement):
                 _start(state, job, action, at_ns)
@@ -175,6 +196,8 @@ def _stop(state: State, job: Job, attempt: Attempt, action: Stop, at_ns: int) ->
     )
     job.lost_from = max(job.lost_from, job.step)
     attempt.phase = Phase.STOPPING
+    state.works_no_more(job)
+    state.stopping[job.id] = None
     attempt.version += 1
     job.wanted = None
     job.account.switch(Bucket.STOPPING, at_ns)
@@ -182,7 +205,7 @@ def _stop(state: State, job: Job, attempt: Attempt, action: Stop, at_ns: int) ->
     attempts.finish_if_stopped(state, job, attempt, at_ns)
 
 
-def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns: int) -> None:
+def _attempt_fact(state: State, job: Job, attempt: Attempt, event: AttemptFact, at_ns: int) -> None:
     match event:
         case LaunchAccepted():
             if attempt.phase is Phase.LAUNCHING:
@@ -199,13 +222,8 @@ def _attempt_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns:
             _worker_fact(state, job, attempt, event, at_ns)
 
 
-def _worker_fact(state: State, job: Job, attempt: Attempt, event: Event, at_ns: int) -> None:
-    # What follows comes from a worker and is numbered by it.
-    assert not isinstance(
-        event,
-        ServerStarted | ServerStopped | JobSubmitted | Decided | CancelRequested
-        | PauseRequested | ResumeRequested | LaunchAccepted | LaunchRefused | WorkerStopped,
-    )  # fmt: skip
+def _worker_fact(state: State, job: Job, attempt: Attempt, event: WorkerFact, at_ns: int) -> None:
+    # The worker numbers its facts, so that one that is told twice counts once.
     member = attempt.members.get(event.node)
     if member is None or event.n <= member.n:
         return
@@ -246,7 +264,7 @@ def _gang_fact(
                 job.step = event.resumed_step
             member.ready = event.generation
             job.lost_from = max(job.lost_from, event.reached_step)
-            _ready(job, attempt, event, at_ns)
+            _ready(state, job, attempt, event, at_ns)
         case GangFailed():
             job.lost_from = max(job.lost_from, event.step, job.step)
             _failed(state, job, attempt, event.failure, at_ns)
@@ -264,7 +282,7 @@ def _gang_fact(
             pass  # Kept for people: the log shows them, no state depends on them.
 
 
-def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
+def _ready(state: State, job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
     if attempt.phase not in (Phase.PENDING, Phase.RECOVERING):
         return
     if any(member.ready < attempt.generation for member in attempt.members.values()):
@@ -274,6 +292,7 @@ def _ready(job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:
     job.lost_steps += max(job.lost_from - event.resumed_step, 0) if job.lost_from else 0
     job.lost_from = 0
     job.account.switch(Bucket.RUNNING, at_ns)
+    state.works(job)
 
 
 def _failed(state: State, job: Job, attempt: Attempt, failure: Failure, at_ns: int) -> None:
@@ -290,6 +309,7 @@ def _failed(state: State, job: Job, attempt: Attempt, failure: Failure, at_ns: i
     attempt.phase = Phase.FAILED
     attempt.failed_at_ns = at_ns
     attempt.version += 1
+    state.works_no_more(job)
     attempt.failures.append(failure)
     job.failure = failure
     job.account.switch(Bucket.RECOVERING, at_ns)

@@ -62,6 +62,8 @@ def end_attempt(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
     attempt.version += 1
     state.active.pop(job.id, None)
     state.attention.pop(job.id, None)
+    state.stopping.pop(job.id, None)
+    state.works_no_more(job)
     job.past.append(attempt)
     del job.past[:-KEPT_ATTEMPTS]
     job.attempt = None
@@ -74,7 +76,7 @@ def requeue(state: State, job: Job, not_before_ns: int, at_ns: int) -> None:
     job.not_before_ns = not_before_ns
     job.wanted = None
     job.account.switch(Bucket.QUEUED, at_ns)
-    state.enqueue(job.id)
+    state.enqueue(job)
 
 
 def park(state: State, job: Job, at_ns: int) -> None:

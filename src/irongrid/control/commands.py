@@ -8,6 +8,8 @@ from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.messages import Directive
 from irongrid.errors import Fenced, NotFound
 
+_CALL_THE_ENGINE = frozenset({Start, Stop, Kill})
+
 
 def commands(recorded: Recorded, state: State) -> tuple[Command, ...]:
     """What to carry out after `recorded` was folded into `state`."""
@@ -15,7 +17,7 @@ def commands(recorded: Recorded, state: State) -> tuple[Command, ...]:
         return ()
     derived = []
     for action in recorded.event.decision.actions:
-        if isinstance(action, Start | Stop | Kill):
+        if type(action) in _CALL_THE_ENGINE:
             derived += _outstanding(state.jobs[action.job])
     return tuple(derived)
 

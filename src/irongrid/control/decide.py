@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from irongrid.control.attempts import holds
+from irongrid.control.live import SAVE_GRACE_S, LiveCluster
 from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import CAUSE_WITHIN_NS, backoff_ns, limit_ns, waits_for_cause
 from irongrid.domain.decision import Action, Decision, Kill, Outcome, Recover, Start, Stop
@@ -13,8 +14,6 @@ from irongrid.scheduler import first_come
 from irongrid.scheduler.view import ClusterView, NodeView, RunningView, WaitingView
 from irongrid.units import NS_PER_S, format_duration
 
-# Time for a last checkpoint when a running job is asked to stop.
-SAVE_GRACE_S = 60.0
 # Time to end in order when a job is cancelled; nothing is saved.
 CANCEL_GRACE_S = 5.0
 # Queued jobs that one round looks at. A count of work, never of seconds.
@@ -25,24 +24,35 @@ def decide(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Decision 
     """The actions of this round, or None if there is nothing to do.
 
     Args:
-        budget: how many queued jobs, from the head, the policy looks at.
+        budget: how many queued jobs, from the head, first-come looks at.
     """
     actions: list[Action] = []
-    due = dict.fromkeys([*state.attention, *state.timers.due(now_ns)])
+    next_ns = state.timers.next_ns()
+    due = dict(state.attention)
+    if next_ns is not None and next_ns <= now_ns:
+        due |= dict.fromkeys(state.timers.due(now_ns))
     for job_id in due:
         job = state.jobs[job_id]
         if job.attempt is not None:
             actions += _attend(job, job.attempt, now_ns)
-    if state.queue:
+    if state.policy is not None:
+        actions += state.policy.decide(LiveCluster(state, now_ns))
+    elif state.queue:
         actions += _schedule(state, now_ns, budget)
     if not actions:
         return None
-    return Decision(saw_seq=state.seq, policy=first_come.NAME, actions=tuple(actions))
+    return Decision(saw_seq=state.seq, policy=_policy_name(state), actions=tuple(actions))
 
 
 def next_wakeup_ns(state: State) -> int | None:
     """When to decide again if nothing happens until then; None is never."""
-    return state.timers.next_ns()
+    due_ns = state.timers.next_ns()
+    if state.held is not None and state.queue:
+        # A running job may fall behind somebody who waits.
+        change_ns = state.held.next_change_ns()
+        if change_ns is not None and (due_ns is None or change_ns < due_ns):
+            return change_ns
+    return due_ns
 
 
 def evacuate(state: State) -> Decision | None:
@@ -55,7 +65,11 @@ def evacuate(state: State) -> Decision | None:
     )
     if not stops:
         return None
-    return Decision(saw_seq=state.seq, policy=first_come.NAME, actions=stops)
+    return Decision(saw_seq=state.seq, policy=_policy_name(state), actions=stops)
+
+
+def _policy_name(state: State) -> str:
+    return first_come.NAME if state.policy is None else state.policy.name
 
 
 def _attend(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
@@ -125,10 +139,15 @@ def cluster_view(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Clu
     """The policy's input: the fleet, what runs, and the head of the queue."""
     return ClusterView(
         now_ns=now_ns,
-        nodes=tuple(_node_view(state, node) for node in state.nodes.values()),
+        nodes=node_views(state),
         waiting=tuple(waiting_view(state.jobs[job_id]) for job_id in state.queue[:budget]),
         running=tuple(_running_view(state.jobs[job_id]) for job_id in state.active),
     )
+
+
+def node_views(state: State) -> tuple[NodeView, ...]:
+    """The fleet as first-come sees it."""
+    return tuple(_node_view(state, node) for node in state.nodes.values())
 
 
 def waiting_view(job: Job) -> WaitingView:

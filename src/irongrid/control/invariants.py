@@ -23,7 +23,7 @@ def violations(state: State) -> list[str]:
     """Every broken invariant, as `I3: ...`; empty when all hold."""
     broken = _jobs_present(state) + _devices(state) + _indexes(state)
     for job in state.jobs.values():
-        broken += _job(job)
+        broken += job_violations(job)
     return broken
 
 
@@ -88,7 +88,8 @@ def _indexes(state: State) -> list[str]:
     return broken
 
 
-def _job(job: Job) -> list[str]:
+def job_violations(job: Job) -> list[str]:
+    """What one job breaks by itself: I2, I4, I6, I7 and I9."""
     broken = []
     attempt = job.attempt
     active = job.state in (JobState.STARTING, JobState.RUNNING)

@@ -1,7 +1,7 @@
 """What the outside asks for, checked against the state: the event to log, or a clear no."""
 
 from irongrid.control.commands import member_of
-from irongrid.control.decide import cluster_view
+from irongrid.control.decide import node_views
 from irongrid.control.state import Job, Phase, State
 from irongrid.domain.event import (
     CancelRequested,
@@ -37,9 +37,12 @@ def submit(state: State, spec: JobSpec, key: str) -> JobSubmitted | JobId:
 
 
 def _refuse_what_never_fits(state: State, spec: JobSpec) -> None:
-    nodes = cluster_view(state, 0, 0).nodes
     need = spec.resources
+    if need in state.rooms.possible:
+        return
+    nodes = node_views(state)
     if largest_gang(nodes, whole_room(nodes), need) >= need.sizes[0]:
+        state.rooms.possible.add(need)
         return
     groups = eligible(nodes, need)
     if not groups:

@@ -128,16 +128,21 @@ def _index(state: State, nodes: tuple[Node, ...]) -> None:
         state.by_key[job.key] = job.id
         if job.state is JobState.QUEUED:
             state.queue.append(job.id)
+            if job.wait_code is WaitCode.NEW:
+                state.fresh[job.id] = None
         elif job.state is JobState.PAUSED:
             state.paused[job.id] = None
         elif job.state.final:
             state.ended_by_state[job.state] = state.ended_by_state.get(job.state, 0) + 1
         else:
             state.active[job.id] = None
+            if job.attempt and job.attempt.stopping:
+                state.stopping[job.id] = None
             if job.wanted is not None or (job.attempt and job.attempt.phase == "failed"):
                 state.attention[job.id] = None
     state.queue.sort()
     state.set_fleet(nodes)
+    state.moved_seq = state.seq
     for job in state.jobs.values():
         state.timers.set(job.id, due_ns(state, job))
 

@@ -14,7 +14,11 @@ from irongrid.domain.decision import Outcome, WaitCode
 from irongrid.domain.device import Node, Placement
 from irongrid.domain.failure import Failure
 from irongrid.domain.ids import JobId, NodeId
-from irongrid.domain.job import JobSpec, JobState, Resources
+from irongrid.domain.job import JobSpec, JobState
+from irongrid.scheduler.cluster import Policy
+from irongrid.scheduler.held import Held
+from irongrid.scheduler.order import Order
+from irongrid.scheduler.rooms import Free, Rooms
 
 # Attempts beyond this many are dropped from memory, oldest first; the log keeps them all.
 KEPT_ATTEMPTS = 20
@@ -133,47 +137,100 @@ class Job:
     ended_at_ns: int = 0
     ended_because: str = ""
 
+    @property
+    def placement(self) -> Placement:
+        """What an active job holds."""
+        assert self.attempt is not None, f"{self.id} holds nothing"
+        return self.attempt.placement
 
-@dataclass(slots=True)
-class Free:
-    """What is free on a node of the fleet."""
-
-    devices: set[int]
-    cpus: float
-    memory_bytes: int
+    def worked_ns(self, at_ns: int) -> int:
+        """Time in which ranks worked, over all attempts."""
+        return self.account.worked_ns(at_ns)
 
 
 class State:
-    """All jobs, the fleet, and the indexes over them."""
+    """All jobs, the fleet, and the indexes over them.
+
+    Attributes:
+        moved_seq: the last record after which a round may decide something new.
+        fresh: queued jobs whose reason to wait nobody has given yet.
+        stopping: active jobs whose end is decided.
+        order, held: queue and running jobs as the policy in force orders them; None while it needs
+            no index.
+    """
 
     def __init__(self) -> None:
         self.seq = 0
+        self.moved_seq = 0
         self.at_ns = 0
         self.server_epoch = 0
         self.submitted = 0
         self.nodes: dict[NodeId, Node] = {}
-        self.free: dict[NodeId, Free] = {}
+        self.rooms = Rooms()
         self.jobs: dict[JobId, Job] = {}
         self.by_key: dict[str, JobId] = {}
         self.queue: list[JobId] = []
+        self.fresh: dict[JobId, None] = {}
+        self.policy: Policy | None = None
+        self.order: Order | None = None
+        self.held: Held | None = None
         self.active: dict[JobId, None] = {}
+        self.stopping: dict[JobId, None] = {}
         self.paused: dict[JobId, None] = {}
         self.ended_by_state: dict[JobState, int] = {}
         self.attention: dict[JobId, None] = {}
         self.timers = Timers()
 
-    def enqueue(self, job: JobId) -> None:
+    @property
+    def free(self) -> dict[NodeId, Free]:
+        """What is free on each node."""
+        return self.rooms.free
+
+    def use(self, policy: Policy | None) -> None:
+        """Put a policy in force; None is the built-in first-come. No state follows from it."""
+        self.policy = policy
+        self.order = None if policy is None else Order(policy)
+        self.held = None if policy is None else policy.held()
+        if self.order is not None:
+            for job in self.queue:
+                self.order.add(self.jobs[job])
+        for job in self.active:
+            attempt = self.jobs[job].attempt
+            if attempt is not None and attempt.phase is Phase.RUNNING:
+                self.works(self.jobs[job])
+
+    def works(self, job: Job) -> None:
+        """All ranks of a job have begun to work."""
+        if self.held is not None:
+            self.held.add(job, self.at_ns)
+
+    def works_no_more(self, job: Job) -> None:
+        """A job's ranks have stopped, or must stop."""
+        if self.held is not None:
+            self.held.remove(job.id)
+
+    def enqueue(self, job: Job) -> None:
         """Put a job at its place in the queue: by submission, wherever it comes from.
 
         The list shifts by memmove, some microseconds for 100,000 entries.
         """
-        insort(self.queue, job)
+        if not self.queue or self.queue[-1] < job.id:
+            self.queue.append(job.id)
+        else:
+            insort(self.queue, job.id)
+        if job.wait_code is WaitCode.NEW:
+            self.fresh[job.id] = None
+        if self.order is not None:
+            self.order.add(job)
 
     def dequeue(self, job: JobId) -> None:
         """Take a job out of the queue."""
         index = bisect_left(self.queue, job)
         assert self.queue[index] == job, f"{job} is not queued"
         del self.queue[index]
+        self.fresh.pop(job, None)
+        if self.order is not None:
+            self.order.remove(job)
 
     def queue_position(self, job: JobId) -> int:
         """1 for the head of the queue; 0 for a job that does not wait."""
@@ -183,30 +240,15 @@ class State:
     def set_fleet(self, nodes: tuple[Node, ...]) -> None:
         """Replace the fleet; what active attempts hold stays taken."""
         self.nodes = {node.id: node for node in nodes}
-        self.free = {
-            node.id: Free(set(range(node.devices)), node.cpus, node.memory_bytes) for node in nodes
-        }
+        self.rooms = Rooms(nodes)
         for job_id in self.active:
             job = self.jobs[job_id]
-            assert job.attempt is not None
-            self.take(job, job.attempt.placement)
+            self.take(job, job.placement)
 
     def take(self, job: Job, placement: Placement) -> None:
         """Allocate a placement."""
-        for share in placement.shares:
-            self._move(share.node, share.devices, job.spec.resources, -1)
+        self.rooms.take(placement, job.spec.resources)
 
     def release(self, job: Job, placement: Placement) -> None:
         """Free a placement."""
-        for share in placement.shares:
-            self._move(share.node, share.devices, job.spec.resources, +1)
-
-    def _move(self, node: NodeId, devices: tuple[int, ...], per: Resources, sign: int) -> None:
-        free, known = self.free.get(node), self.nodes.get(node)
-        if free is None or known is None:
-            return  # The node has left the fleet while the attempt ran.
-        present = {device for device in devices if device < known.devices}
-        free.devices = free.devices - present if sign < 0 else free.devices | present
-        # Rounded, as decimal fractions of a CPU would drift over many jobs.
-        free.cpus = round(free.cpus + sign * len(devices) * per.cpus, 6)
-        free.memory_bytes += sign * len(devices) * per.memory_bytes
+        self.rooms.release(placement, job.spec.resources)

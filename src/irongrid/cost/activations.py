@@ -67,9 +67,10 @@ def block_activations(
     """What a block keeps with the plan's recompute, and what its backward pass adds.
 
     Blocks with two feed-forward matrices train with dropout, as GPT does, unless the software's
-    recipes do not; gated ones without. Without sequence parallelism every tensor rank keeps the norms' and matrices' inputs.
-    Selective recompute repeats attention's scores, and with fused attention a share of the rest;
-    full recompute keeps the block's input. A share of blocks may be recomputed.
+    recipes do not; gated ones without. Without sequence parallelism every tensor rank keeps the
+    norms' and matrices' inputs. Selective recompute repeats attention's scores, and with fused
+    attention a share of the rest; full recompute keeps the block's input. A share of blocks may be
+    recomputed.
     """
     element, hidden = element_bytes(work.precision), 1.0 * np.asarray(work.hidden)
     tokens, tp = tokens_per_device(work, layout), layout.tp

@@ -10,10 +10,9 @@ from irongrid.cost.columns import Column
 # time.
 BEHAVIOURS: tuple[str, ...] = (
     "generic", "megatron", "megatron-2021", "megatron-2022", "megatron-deepspeed", "zero3-2021",
-    "llm-foundry",
-    "torchtitan", "torchtitan-async", "torchtitan-eager", "megatron-bridge",
-    "megatron-bridge-2604", "megatron-bridge-2511", "nemo", "deepspeed", "fsdp2", "maxtext",
-    "irongrid",
+    "llm-foundry", "torchtitan", "torchtitan-async", "torchtitan-eager", "megatron-bridge",
+    "megatron-bridge-2604", "megatron-bridge-2511", "megatron-bridge-2509", "nemo", "deepspeed",
+    "fsdp2", "maxtext", "irongrid",
 )  # fmt: skip
 # Behaviours whose attention writes its scores to memory: before flash attention was usual.
 UNFUSED: frozenset[str] = frozenset(
@@ -24,7 +23,10 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("megatron-2021", "megatron-2022"), ("megatron-deepspeed",), ("zero3-2021", "deepspeed"),
     ("torchtitan", "torchtitan-async", "torchtitan-eager", "fsdp2", "irongrid"),
     ("llm-foundry",), ("maxtext",),
-    ("megatron", "megatron-bridge", "megatron-bridge-2604", "megatron-bridge-2511", "nemo"),
+    (
+        "megatron", "megatron-bridge", "megatron-bridge-2604", "megatron-bridge-2511",
+        "megatron-bridge-2509", "nemo",
+    ),
 )  # fmt: skip
 _FAMILY = np.array(
     [

@@ -1,5 +1,7 @@
 """Peak memory of the fullest stage's devices, and what offloading puts beside them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from irongrid.cost.activations import (
 )
 from irongrid.cost.columns import Layout, Machine, PeakMemory, Work
 from irongrid.cost.memory_coefficients import MemoryCoefficients
-from irongrid.cost.stages import Stage, fullest_stages
+from irongrid.cost.stages import Stage, fullest_stages, stage_at
 from irongrid.cost.states import StateRules, state_rules, states
 from irongrid.domain.plan import OFFLOADS
 
@@ -32,27 +34,64 @@ def peak_memory(
     The peak of an optimizer step lies in a backward pass: all gradients exist, and the most
     micro-batches are in flight.
     """
-    blocks = block_activations(work, machine, layout, coefficients)
-    logits = logits_bytes(work, layout, coefficients)
-    fixed = coefficients.of_software("fixed_bytes", work.runtime) * _room(machine)
-    rules = state_rules(work, layout, coefficients)
-    best: dict[str, Array] = {}
-    most: Array = np.zeros(1)
-    for stage in fullest_stages(work, layout, coefficients.waiting_chunks):
-        parts = _stage_parts(layout, stage, rules, blocks, logits, coefficients)
-        parts["context"] = fixed
-        total = np.asarray(sum(parts[name] for name in PARTS))
-        if not best:
-            best, most = parts, total
-            continue
+    stages = fullest_stages(work, layout, coefficients.waiting_chunks)
+    best, *others = _parts_of_stages(work, machine, layout, stages, coefficients)
+    most = _total(best)
+    for parts in others:
+        total = _total(parts)
         fuller = total > most
         best = {name: np.where(fuller, parts[name], best[name]) for name in best}
         most = np.where(fuller, total, most)
-    shape = np.broadcast_shapes(*(np.shape(part) for part in best.values()))
-    columns = {name: np.broadcast_to(part, shape) for name, part in best.items()}
+    return _peak(work, best, coefficients)
+
+
+def stage_memory(
+    work: Work,
+    machine: Machine,
+    layout: Layout,
+    coefficients: MemoryCoefficients,
+    stage_layers: Sequence[int] = (),
+) -> PeakMemory:
+    """Peak memory of every stage of one plan, first to last: columns with one entry a stage.
+
+    Args:
+        stage_layers: blocks of each stage; empty is an even split.
+    """
+    ranks = np.arange(int(np.max(layout.pp)), dtype=np.float64)
+    blocks = np.asarray(stage_layers, dtype=np.float64) if stage_layers else None
+    stage = stage_at(work, layout, ranks, coefficients.waiting_chunks, blocks=blocks)
+    (parts,) = _parts_of_stages(work, machine, layout, (stage,), coefficients)
+    return _peak(work, parts, coefficients)
+
+
+def _total(parts: dict[str, Array]) -> Array:
+    return np.asarray(sum(parts[name] for name in PARTS))
+
+
+def _parts_of_stages(
+    work: Work,
+    machine: Machine,
+    layout: Layout,
+    stages: Sequence[Stage],
+    coefficients: MemoryCoefficients,
+) -> list[dict[str, Array]]:
+    blocks = block_activations(work, machine, layout, coefficients)
+    logits = logits_bytes(work, layout, coefficients)
+    rules = state_rules(work, layout, coefficients)
+    fixed = coefficients.of_software("fixed_bytes", work.runtime) * _room(machine)
+    return [
+        _stage_parts(layout, stage, rules, blocks, logits, coefficients) | {"context": fixed}
+        for stage in stages
+    ]
+
+
+def _peak(work: Work, parts: dict[str, Array], coefficients: MemoryCoefficients) -> PeakMemory:
+    shape = np.broadcast_shapes(*(np.shape(part) for part in parts.values()))
+    columns = {name: np.broadcast_to(part, shape) for name, part in parts.items()}
+    total = np.broadcast_to(_total(columns), shape)
     return PeakMemory(
-        p50_bytes=np.broadcast_to(most, shape),
-        p95_bytes=most + _headroom(work, columns, coefficients),
+        p50_bytes=total,
+        p95_bytes=total + _headroom(work, columns, coefficients),
         parts_bytes={name: columns[name] for name in PARTS},
         host_bytes=columns[_HOST],
     )

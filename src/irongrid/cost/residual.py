@@ -21,9 +21,9 @@ from irongrid.domain.plan import PRECISIONS
 Floats = NDArray[np.float64]
 # Factor by which a size may differ before two cases are less alike (a distance of 1), as its log.
 _LENGTHS = {
-    "time": 2.5, "hidden": 0.7, "tp": 0.7, "micro_batch": 0.8, "pp": 0.9, "grad_accum": 1.5,
-    "dp": 1.5, "seq": 0.9, "heads": 1.2, "pieces": 1.2, "cp": 0.8, "ep": 1.2, "experts": 1.5,
-    "recompute": 0.6,
+    "time": 1.75, "hidden": 0.5, "tp": 0.5, "micro_batch": 0.55, "pp": 0.65, "grad_accum": 1.05,
+    "dp": 1.05, "seq": 0.65, "heads": 0.85, "pieces": 0.85, "cp": 0.55, "ep": 0.85,
+    "experts": 1.05, "recompute": 0.4, "local": 0.25,
 }  # fmt: skip
 # Distance between two cases that differ in a word only.
 _WORDS = {"behaviour": 0.9, "family": 1.5, "generation": 1.8, "precision": 0.8}
@@ -113,6 +113,7 @@ def features_of(work: Work, machine: Machine, layout: Layout, step_time_s: Float
         "cp": layout.cp,
         "ep": layout.ep,
         "experts": np.maximum(work.experts, 1),
+        "local": 1.0 + np.asarray(work.windowed_layers) / np.maximum(work.layers, 1),
         "recompute": 1.0 + (np.asarray(layout.recompute) == 2) * layout.recompute_share,
     }
     columns = [

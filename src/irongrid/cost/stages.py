@@ -62,31 +62,39 @@ def in_flight(layout: Layout, rank: Array, waiting_chunks: float) -> Array:
     return np.where(pp > 1, held, 1.0)
 
 
-def _stage(
-    work: Work, layout: Layout, rank: Array, waiting_chunks: float, *, last: bool, inner: bool
+def stage_at(
+    work: Work,
+    layout: Layout,
+    rank: Array,
+    waiting_chunks: float,
+    *,
+    blocks: Array | None = None,
 ) -> Stage:
+    """What the stage at this rank holds.
+
+    Args:
+        blocks: of the stage; without it the blocks are spread evenly, and the first and last stage
+            have one fewer where `short_ends` says so.
+    """
     pp = np.asarray(layout.pp, dtype=np.float64)
-    piped = pp > 1
-    short = np.where(piped, layout.short_ends, 0)
-    # Two stages have ends only.
-    is_end = (pp <= 2) | (not inner)
-    blocks = np.ceil((work.layers + 2.0 * short) / pp) - np.where(is_end, short, 0.0)
+    is_first, is_last = np.asarray(rank == 0), np.asarray(rank == pp - 1)
+    if blocks is None:
+        short = np.where(pp > 1, layout.short_ends, 0)
+        even = np.ceil((work.layers + 2.0 * short) / pp)
+        blocks = even - np.where(is_first | is_last, short, 0.0)
     schedule = np.asarray(layout.schedule)
-    even = (schedule == _ZBV) | (schedule == _DUALPIPEV)
-    is_last = np.where(piped, float(last), 1.0)
-    is_first = np.where(piped, float(not last and not inner), 1.0)
     # A V brings the model's two ends together on the first rank.
-    heads = np.where(piped & even, is_first, is_last)
-    dense_total = np.maximum(work.layers - work.expert_layers, 0.0)
+    is_v = (pp > 1) & ((schedule == _ZBV) | (schedule == _DUALPIPEV))
+    heads = np.where(is_v, is_first, is_last).astype(np.float64)
     is_mixture = np.asarray(work.expert_layers) > 0
-    leading = np.minimum(blocks, dense_total)
     # A model's dense blocks come first; later stages hold blocks with experts only.
-    dense = np.where(is_mixture, np.where(is_first > 0, leading, 0.0), blocks)
+    leading = np.minimum(blocks, np.maximum(work.layers - work.expert_layers, 0.0))
+    dense = np.where(is_mixture, np.where(is_first, leading, 0.0), blocks)
     extra = heads * work.prediction_layers
     return Stage(
         dense_blocks=dense + np.where(is_mixture, 0.0, extra),
         expert_blocks=blocks - dense + np.where(is_mixture, extra, 0.0),
-        embeds=is_first,
+        embeds=is_first.astype(np.float64),
         heads=heads,
         in_flight=in_flight(layout, rank, waiting_chunks),
     )
@@ -99,11 +107,7 @@ def fullest_stages(work: Work, layout: Layout, waiting_chunks: float) -> tuple[S
     in place of leading dense ones.
     """
     pp = np.asarray(layout.pp, dtype=np.float64)
-    first, second, end = np.zeros_like(pp), np.minimum(1.0, pp - 1), pp - 1
-    ends = [
-        _stage(work, layout, first, waiting_chunks, last=False, inner=False),
-        _stage(work, layout, end, waiting_chunks, last=True, inner=False),
-    ]
+    ranks = [np.zeros_like(pp), pp - 1]
     if np.any(np.asarray(layout.short_ends) > 0) or np.any(np.asarray(work.expert_layers) > 0):
-        ends.append(_stage(work, layout, second, waiting_chunks, last=False, inner=True))
-    return tuple(ends)
+        ranks.append(np.minimum(1.0, pp - 1))
+    return tuple(stage_at(work, layout, rank, waiting_chunks) for rank in ranks)

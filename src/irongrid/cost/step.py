@@ -21,7 +21,7 @@ from irongrid.cost.overlap import (
 from irongrid.cost.pipeline import bubble_s, stages_of
 from irongrid.cost.residual import features_of
 from irongrid.cost.words import is_one_of, look_up
-from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, RECOMPUTE
+from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, RECOMPUTE, SCHEDULES
 
 Floats = NDArray[np.float64]
 # Standard deviations from the median to the ninth decile.
@@ -80,7 +80,7 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     backward = backward + again * forward + _selected(work, layout, forward, block.attention_s, c)
     tp = tensor_s(work, machine, layout, c)
     cp = context_s(work, machine, layout, block.attention_s, c)
-    ep = share * expert_s(work, machine, layout, c)
+    ep = _beside_compute(share * expert_s(work, machine, layout, c), forward, layout)
     host_f, host_b = _host(work, machine, layout, share, again, c)
     wait_f = _smooth_max(forward + tp + cp + ep, host_f) - (forward + tp + cp + ep)
     busy_b = backward + (1 + again) * (tp + ep) + (2 + again) * cp
@@ -109,6 +109,18 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     late = c.straggle * np.maximum(np.log2(np.maximum(ranks, 1) / 8), 0.0)
     parts["overhead"] = parts["overhead"] + late * sum(parts.values())
     return parts
+
+
+def _beside_compute(expert_s: Column, forward_s: Column, layout: Layout) -> Column:
+    """What is left of the all-to-all where one micro-batch's hides behind another's compute.
+
+    DualPipe pairs a forward with a backward chunk for this; the paper calls the traffic fully
+    hidden where it is shorter than compute. A tenth is kept for what starts and ends the pair.
+    Source: DeepSeek-V3, arXiv:2412.19437, section 3.2.1.
+    """
+    paired = is_one_of(SCHEDULES, ("dualpipev",), layout.schedule) > 0
+    left = np.maximum(0.1 * np.asarray(expert_s), expert_s - 0.9 * np.asarray(forward_s))
+    return np.where(paired, left, expert_s)
 
 
 def _recomputed(work: Work, layout: Layout, c: Coefficients) -> Column:

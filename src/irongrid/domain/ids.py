@@ -9,18 +9,16 @@ NodeId = NewType("NodeId", str)
 # Crockford's base 32: no letters that a person takes for digits (Crockford, "Base 32", 2019).
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _WIDTH = 6
+_PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
 
 
 def job_id(number: int) -> JobId:
     """The id of the `number`-th job ever submitted. Sorts as text in submission order."""
-    digits = []
-    rest = number
-    for _ in range(_WIDTH):
-        rest, digit = divmod(rest, 32)
-        digits.append(_ALPHABET[digit])
-    if rest:
+    rest, low = divmod(number, 1024)
+    high, middle = divmod(rest, 1024)
+    if high >= 1024:
         raise OverflowError(f"job number {number} does not fit {_WIDTH} digits")
-    return JobId("j" + "".join(reversed(digits)))
+    return JobId(f"j{_PAIRS[high]}{_PAIRS[middle]}{_PAIRS[low]}")
 
 
 def attempt_id(job: JobId, epoch: int) -> AttemptId:

@@ -82,6 +82,8 @@ def _leanest(
     q = question
     knobs = Knobs(one.space, q.ability, q.model.layers, q.model.heads)
     opened = knobs.expanded(knobs.expanded(table, "zero"), "context")
+    if not rows(opened):
+        return _Leanest(float("inf"), max(sizes), 0)
     least = one.bounds.memory_bytes(opened)
     fits = least <= one.pricer.capacity_bytes
     if fits.any():

@@ -139,10 +139,12 @@ def check_json(document: object) -> list[Finding]:
         elif isinstance(value, Mapping | list):
             if len(path) >= MAX_DEPTH:
                 problem = f"values are nested more than {MAX_DEPTH} levels deep"
-                return [Finding((), problem, "A job needs 4 levels; remove the others")]
+                return [
+                    Finding((), problem, "A document needs 5 levels at most; remove the others")
+                ]
             seen += len(value)
             if seen > MAX_VALUES:
-                return [Finding((), f"there are more than {MAX_VALUES} values", "Shorten the job")]
+                return [Finding((), f"there are more than {MAX_VALUES} values", "Shorten it")]
             if isinstance(value, list):
                 pending.extend([((*path, index), item) for index, item in enumerate(value)])
                 continue

@@ -280,16 +280,21 @@ class _Draft:
     def pool(self, name: str, site: str) -> Pool:
         fields, host = self.fields, self.fields.host
         watts = fields.node_watts
+        memory = host.memory or self._scaled(self.usual.host_memory_bytes)
+        device = self.device
+        if device.generation == "cpu" and not fields.device.has("memory"):
+            # A core's memory is its share of the host's.
+            device = replace(device, memory_bytes=memory // self.per_node)
         return Pool(
             name=name,
-            accelerator=self.device,
+            accelerator=device,
             nodes=self.nodes,
             devices_per_node=self.per_node,
             levels=self._levels(),
             torus=self.sides,
             rails=min(self.nics, self.per_node),
             numa_domains=host.numa or min(2, self.per_node),
-            host_memory_bytes=host.memory or self._scaled(self.usual.host_memory_bytes),
+            host_memory_bytes=memory,
             cpus=host.cpus or self._scaled(self.usual.cpus),
             nvme_bytes=fields.nvme.size or 0,
             nvme_bytes_per_s=fields.nvme.rate or 0.0,

@@ -1,4 +1,4 @@
-"""What a YAML text says, and on which line: the part of YAML 1.2 that a job file needs.
+"""What a YAML text says, and on which line: the part of YAML 1.2 that our files need.
 
 Plain scalars follow YAML's core schema, so `no` and `12h` are text. Anchors, aliases, tags and
 directives are refused: they are how a small file becomes a large value or another type.
@@ -159,7 +159,7 @@ class _Reader:
                     raise self._unreadable(
                         _line(event),
                         "a second document begins here",
-                        "Keep one job per file, without `---` lines between",
+                        "Keep one document per file, without `---` lines between",
                     )
             elif isinstance(event, NodeEvent):
                 document = self._value(event, events, ())
@@ -244,7 +244,7 @@ def _line(event: Any) -> int:
 
 
 def _too_deep(line: int) -> Finding:
-    fix = "A job file needs 4 levels; remove the extra brackets or indentation"
+    fix = "A file needs 5 levels at most; remove the extra brackets or indentation"
     return Finding((), f"values are nested more than {MAX_DEPTH} levels deep", fix, line)
 
 

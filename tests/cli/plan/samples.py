@@ -10,6 +10,8 @@ from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.training import Training
 from irongrid.planner.answer import Answer, Effort, PricedPlan
+from irongrid.planner.matrix import CommunicationMatrix, Flow
+from irongrid.planner.rank_map import rank_map
 
 GIB = 2**30
 
@@ -111,6 +113,15 @@ def other(step_time_s: float, usd_per_step: float | None, **degrees: Any) -> Pri
     )
 
 
+MATRIX = CommunicationMatrix(
+    plan=PLAN,
+    flows=(
+        Flow(axis="dp", collective="reduce-scatter", ranks=128, groups=128, stride=8,
+             bytes_per_rank=4 * GIB, calls=1, level="site", criticality="background"),
+        Flow(axis="tp", collective="all-reduce", ranks=8, groups=2048, stride=1,
+             bytes_per_rank=30 * GIB, calls=512, level="node", criticality="blocking"),
+    ),
+)  # fmt: skip
 CURVE = ScalingCurve(
     points=tuple(
         CurvePoint(
@@ -147,4 +158,6 @@ REPORT = Report(
     ),
     pareto=(PRICED, other(9.8, 55.0, dp_replicate=64), other(19.0, 54.2, dp_replicate=32)),
     curve=CURVE,
+    matrix=MATRIX,
+    ranks=rank_map(PLAN, POOL),
 )

@@ -10,13 +10,15 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 
 import pytest
-from tests.cli.plan.samples import PLAN, PRICED, REPORT
+from tests.cli.plan.samples import PLAN, POOL, PRICED, REPORT
 
 from irongrid.cli.plan import table, words
-from irongrid.cli.plan.objects import report_object
+from irongrid.cli.plan.objects import matrix_object, report_object
 from irongrid.cli.plan.page import page
 from irongrid.cli.plan.steps import pipeline_of, timeline
 from irongrid.cli.screen import Screen
+from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.rank_map import rank_map
 
 # The fields that the issue asks of every plan, beside those of the plan itself.
 FIGURES = (
@@ -36,6 +38,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         table.show_front(screen, REPORT.pareto)
         assert REPORT.curve is not None
         table.show_curve(screen, REPORT.curve)
+        assert REPORT.matrix is not None
+        table.show_matrix(screen, REPORT.matrix)
     return out.getvalue().splitlines()
 
 
@@ -78,8 +82,32 @@ def test_the_object_has_every_figure_beside_the_plan() -> None:
     assert len(value["curve"]["points"]) == 4
 
 
+def test_traffic_is_listed_with_the_most_first(shown: list[str]) -> None:
+    flows = [line.split()[:2] for line in shown if line.startswith(("tp ", "dp "))]
+
+    assert flows == [["tp", "all-reduce"], ["dp", "reduce-scatter"]]
+
+
+def test_a_large_plan_lists_groups_and_not_every_pair_of_ranks() -> None:
+    matrix = report_object(REPORT)["matrix"]
+
+    assert matrix["bytes_per_rank"] == {"dp": 4 * 2**30, "tp": 30 * 2**30}
+    assert "pairs" not in matrix
+    assert matrix["rank_map"] == {"order": "node-major", "sides": []}
+
+
+def test_a_small_plan_lists_pairs_and_the_place_of_each_rank() -> None:
+    plan = replace(PLAN, world_size=16, pp=1, tp=8, dp_replicate=2, grad_accum=1, stage_layers=())
+    flow = replace(REPORT.matrix.flows[1], groups=2)  # type: ignore[union-attr]
+    matrix = matrix_object(CommunicationMatrix(plan=plan, flows=(flow,)), rank_map(plan, POOL))
+
+    assert len(matrix["pairs"]) == 16  # a ring of 8 in each of 2 groups
+    assert matrix["pairs"][0] == [0, 1, 30.0 * 2**30]
+    assert matrix["rank_map"]["places"][:9] == [[0, i] for i in range(8)] + [[1, 0]]
+
+
 def test_what_was_not_computed_is_not_in_the_object() -> None:
-    value = report_object(replace(REPORT, pareto=(), curve=None))
+    value = report_object(replace(REPORT, pareto=(), curve=None, matrix=None))
 
     assert not {"pareto", "curve", "matrix", "files"} & value.keys()
 
@@ -190,3 +218,41 @@ def test_what_is_unusual_about_a_plan_is_said() -> None:
     assert words.extras(plan) == (
         "selective recompute, optimizer offloaded to nvme, stages of 7, 14 x 8, 7 layers"
     )
+
+
+def test_pools_and_sizes_are_columns_where_plans_differ_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    elsewhere = replace(PRICED, pool="a100", devices=64)
+    out = io.StringIO()
+    with redirect_stdout(out):
+        Screen().say(table.plans_table((PRICED, elsewhere)))
+
+    head, first, second = out.getvalue().splitlines()
+    assert head.split()[:2] == ["pool", "degrees"]
+    assert "devices" in head
+    assert first.split()[1] == "h100"
+    assert second.split()[0] == "a100"
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [(None, "-"), (0.02, "$0.020"), (0.37, "$0.37"), (5.0, "$5.00"), (1234.5, "$1,234")],
+)
+def test_money_has_two_digits_at_least(usd: float | None, said: str) -> None:
+    assert words.money(usd) == said
+
+
+def test_each_type_of_device_has_a_curve_of_its_own() -> None:
+    assert REPORT.curve is not None
+    slower = tuple(
+        replace(point, device_type="A100", work_per_s_p50=point.work_per_s_p50 / 3)
+        for point in REPORT.curve.points
+    )
+    both = replace(REPORT.curve, points=(*REPORT.curve.points, *slower))
+
+    text = page(replace(REPORT, curve=both))
+
+    assert "tokens a second over H100 devices" in text
+    assert "tokens a second over A100 devices" in text

@@ -178,6 +178,15 @@ def test_an_absurd_model_is_answered_and_not_searched_for_ever(
     assert one_object(capsys.readouterr().out)["plans"] == []
 
 
+def test_a_batch_and_a_sequence_as_long_as_they_may_be_are_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    most = ["--global-batch", str(2**31 - 1), "--seq-len", str(2**27)]
+
+    assert run(["plan", "--model", "llama3-8b", *most, "--json"]) == 1
+    assert one_object(capsys.readouterr().out)["misfit"]["missing_bytes"] > 0
+
+
 def test_a_page_is_written_where_it_was_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,3 +207,59 @@ def test_a_page_that_cannot_be_written_is_said(
 
     assert run(["plan", *SMALL, "--html", str(tmp_path / "file" / "plan.html")]) == 2
     assert "plan.html" in capsys.readouterr().err
+
+
+def test_curve_front_and_matrix_are_in_the_object_when_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["--tp", "1", "--cp", "1", "--recompute", "none", "--offload", "none"]
+
+    assert run(["plan", *SMALL, *asked, "--curve", "--pareto", "--matrix", "--json"]) == 0
+
+    value = one_object(capsys.readouterr().out)
+    assert [point["devices"] for point in value["curve"]["points"]] == [1, 2, 4, 8]
+    fastest_s = value["plans"][0]["step_time_s"]
+    assert value["pareto"][0]["step_time_s"] == pytest.approx(fastest_s, rel=0.001)
+    assert value["matrix"]["flows"]
+    assert len(value["matrix"]["rank_map"]["places"]) == 8
+
+
+def test_an_export_is_written_or_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--tp", "2", "--cp", "1", "--recompute", "none", "--export", "torchtitan"]
+
+    assert run(["plan", *SMALL, *asked, "--to", str(tmp_path)]) == 0
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert "launch.sh" in files
+    assert str(tmp_path / "launch.sh") in capsys.readouterr().out
+
+    assert run(["plan", *SMALL, *asked, "--json"]) == 0
+    value = one_object(capsys.readouterr().out)
+    assert sorted(value["files"]) == files
+    assert value["training"]["runtime"] == "torchtitan"
+
+
+def test_a_fleet_file_with_a_dead_link_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(
+        "pools:\n  main:\n    accelerator: H100\n    nodes: 2\n    network: {rate: 0Gbit/s}\n"
+    )
+
+    assert run(["plan", *SMALL, "--fleet", str(fleet)]) == 2
+    assert "fleet.yaml:5: pools.main.network.rate" in capsys.readouterr().err
+
+
+def test_measured_steps_are_said_to_have_been_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = tmp_path / "steps.csv"
+    steps.write_text("gpus,gbs,seq,mbs,step_time_s\n8,64,2048,2,0.6\n")
+
+    assert run(["plan", *SMALL, "--tp", "1", "--cp", "1", "--measured", str(steps), "--json"]) == 0
+
+    out, err = capsys.readouterr()
+    assert one_object(out)["plans"]
+    assert "calibrated with 1 measured step" in err

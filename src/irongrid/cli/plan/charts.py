@@ -20,13 +20,11 @@ class Bar:
 
     Attributes:
         mark: a value that is marked on the bar, such as its p95 or p90.
-        tail: words behind the bar.
     """
 
     name: str
     parts: Mapping[str, float]
     mark: float
-    tail: str
     is_chosen: bool = False
 
 
@@ -38,6 +36,7 @@ def stacked(
     scale: float,
     css: str,
     words: Mapping[str, str],
+    mark_name: str,
     limit: float | None = None,
     limit_name: str = "",
 ) -> str:
@@ -51,9 +50,8 @@ def stacked(
     most = max([*(max(bar.mark, sum(bar.parts.values())) for bar in bars), limit or 0.0, 1e-30])
     most *= 1.04
     names = [name for name in bars[0].parts if any(bar.parts.get(name, 0.0) > 0 for bar in bars)]
-    legend, rows = svg.legend(
-        LEFT, 0, [(f"{css}-{name}", words[name]) for name in names], WIDTH - LEFT
-    )
+    entries = [(f"{css}-{name}", words[name]) for name in names]
+    legend, rows = svg.legend(LEFT, 0, [*entries, ("key", f"line: {mark_name}")], WIDTH - LEFT)
     top = 18.0 * rows + 26
     foot = top + ROW * len(bars)
     room = WIDTH - LEFT - RIGHT
@@ -75,7 +73,6 @@ def stacked(
             x += width
         x = LEFT + room * bar.mark / most
         out.append(svg.line(x, y - 3, x, y + ROW - 9, "mark"))
-        out.append(svg.text(x + 6, y + 15, bar.tail, css="small"))
     if limit is not None:
         x = LEFT + room * limit / most
         out.append(svg.line(x, top - 8, x, foot, "limit"))
@@ -138,14 +135,14 @@ def scatter(points: Sequence[Point], *, x_name: str, y_name: str) -> str:
         return 14 + (height - foot - 14) * (1 - upwards.share(value))
 
     out = []
-    for tick in across.ticks():
+    for tick, words in labelled(across.ticks()):
         x = x_of(tick)
         out.append(svg.line(x, 14, x, height - foot, "grid"))
-        out.append(svg.text(x, height - foot + 16, short(tick), anchor="middle", css="small"))
-    for tick in upwards.ticks():
+        out.append(svg.text(x, height - foot + 16, words, anchor="middle", css="small"))
+    for tick, words in labelled(upwards.ticks()):
         y = y_of(tick)
         out.append(svg.line(left, y, width - 16, y, "grid"))
-        out.append(svg.text(left - 6, y + 4, short(tick), anchor="end", css="small"))
+        out.append(svg.text(left - 6, y + 4, words, anchor="end", css="small"))
     out.append(svg.text((left + width) / 2, height - 8, x_name, anchor="middle", css="small"))
     middle = height / 2 - 16
     name = svg.text(12, middle, y_name, anchor="middle", css="small")
@@ -180,9 +177,19 @@ def _names(places: Sequence[tuple[float, float, Point]], width: float) -> list[s
     return out
 
 
-def short(value: float) -> str:
-    """A number for an axis: three digits and a letter for thousands and more."""
+def labelled(marks: Sequence[float]) -> list[tuple[float, str]]:
+    """An axis' marks with their words, in as many digits as tell them apart."""
+    words: list[str] = []
+    for digits in range(3, 9):
+        words = [short(mark, digits) for mark in marks]
+        if len(set(words)) == len(set(marks)):
+            break
+    return list(zip(marks, words, strict=True))
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number for an axis: a few digits, and a letter for thousands and more."""
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor * 0.9995:
-            return f"{value / factor:.3g}{letter}"
-    return f"{value:.3g}"
+            return f"{value / factor:.{digits}g}{letter}"
+    return f"{value:.{digits}g}"

@@ -90,7 +90,6 @@ def _times(plans: Sequence[PricedPlan]) -> str:
             words.degrees(priced.plan),
             {name: priced.parts_s.get(name, 0.0) for name in words.PARTS},
             priced.step_time_s_p90,
-            "p90",
             is_chosen=number == 0,
         )
         for number, priced in enumerate(plans[:BARS_MAX])
@@ -103,6 +102,7 @@ def _times(plans: Sequence[PricedPlan]) -> str:
         scale=1e-3 if milliseconds else 1.0,
         css="step",
         words=words.PARTS,
+        mark_name="p90",
     )
 
 
@@ -113,7 +113,6 @@ def _memory(report: Report, plans: Sequence[PricedPlan]) -> str:
             words.degrees(priced.plan),
             {name: float(priced.memory_parts_bytes.get(name, 0)) for name in words.MEMORY_PARTS},
             float(priced.peak_memory_bytes_p95),
-            "p95",
             is_chosen=number == 0,
         )
         for number, priced in enumerate(plans[:BARS_MAX])
@@ -126,6 +125,7 @@ def _memory(report: Report, plans: Sequence[PricedPlan]) -> str:
         scale=2**20 if small else 2**30,
         css="memory",
         words={name: name for name in words.MEMORY_PARTS},
+        mark_name="p95",
         limit=float(limit),
         limit_name=f"the device has {words.gib(limit)} GiB",
     )
@@ -160,25 +160,29 @@ def _front(report: Report) -> str:
 
 
 def _curve(report: Report) -> str:
+    """One chart for each type of device."""
     assert report.curve is not None
-    now = report.answer.plans[0].devices
-    unit = report.curve.unit_of_work
-    types = {point.device_type for point in report.curve.points}
-    points = [
-        Point(
-            float(point.devices),
-            point.work_per_s_p50,
-            f"{point.devices:,}" if len(types) == 1 else f"{point.devices:,} {point.device_type}",
-            is_chosen=point.devices == now,
-        )
-        for point in report.curve.points
-    ]
-    chart = scatter(points, x_name="devices", y_name=f"{unit} a second")
-    return f'<div class="pair">{chart}</div>'
+    best = report.answer.plans[0]
+    chosen_type = report.pool_of(best).accelerator.name
+    charts = []
+    for kind in dict.fromkeys(point.device_type for point in report.curve.points):
+        points = [
+            Point(
+                float(point.devices),
+                point.work_per_s_p50,
+                f"{point.devices:,}",
+                is_chosen=(kind, point.devices) == (chosen_type, best.devices),
+            )
+            for point in report.curve.points
+            if point.device_type == kind
+        ]
+        y_name = f"{report.curve.unit_of_work} a second"
+        charts.append(scatter(points, x_name=f"{kind} devices", y_name=y_name))
+    return f'<div class="pair">{"".join(charts)}</div>'
 
 
 def _table(plans: Sequence[PricedPlan]) -> str:
-    names = ("", "degrees", "micro-batch", "schedule", "sharding", "devices", "step",
+    names = ("", "degrees", "micro-batch", "schedule", "sharding", "pool", "devices", "step",
              "p90", "MFU", "GiB p95", "$ a step", "energy", "besides")  # fmt: skip
     rows = []
     for number, priced in enumerate(plans):
@@ -189,6 +193,7 @@ def _table(plans: Sequence[PricedPlan]) -> str:
             str(plan.micro_batch),
             words.schedule(plan),
             words.sharding(plan),
+            priced.pool,
             f"{priced.devices:,}",
             words.seconds(priced.step_time_s),
             words.seconds(priced.step_time_s_p90),

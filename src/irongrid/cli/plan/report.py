@@ -41,10 +41,9 @@ class Report:
     @property
     def title(self) -> str:
         """The question in one line."""
-        size = self.model.parameters / 1e9
-        weights = f"{size:,.3g}B" if size >= 1 else f"{1000 * size:.3g}M"
         tokens = f"{self.training.global_batch:,} x {self.training.seq_len:,} tokens"
-        return f"{self.model_name} ({weights} parameters), batch {tokens}, for {self.goal}"
+        model = f"{self.model_name} ({_count(self.model.parameters)} parameters)"
+        return f"{model}, batch {tokens}, for {self.goal}"
 
     @property
     def where(self) -> str:
@@ -62,3 +61,11 @@ class Report:
 
 def _nodes(count: int) -> str:
     return f"{count:,} nodes" if count > 1 else "1 node"
+
+
+def _count(parameters: int) -> str:
+    """As models are named: `405B`, `1.24B`, `2.8M`."""
+    for factor, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
+        if parameters >= factor:
+            return f"{parameters / factor:.3g}{letter}"
+    return f"{parameters:,}"

@@ -51,10 +51,11 @@ def timeline(plan: ParallelPlan, parts_s: Mapping[str, float]) -> tuple[str, str
     after = [(name, parts_s.get(name, 0.0)) for name in AFTER if parts_s.get(name, 0.0) > 0]
     whole_s = end_s + sum(length for _, length in after)
     lane = min(LANE_PX, LANES_PX / pipeline.stages)
-    top, room = 28.0, WIDTH - LEFT - RIGHT
+    legend, rows = _legend(pipeline, after)
+    top, room = 10.0 + 18.0 * rows, WIDTH - LEFT - RIGHT
     foot = top + lane * pipeline.stages + 4
     px_per_s = room / max(whole_s, 1e-30)
-    out = [_legend(pipeline, after)]
+    out = [legend]
     for tick in svg.ticks(0, whole_s, 8):
         x = LEFT + tick * px_per_s
         out.append(svg.line(x, top, x, foot, "grid"))
@@ -74,13 +75,13 @@ def timeline(plan: ParallelPlan, parts_s: Mapping[str, float]) -> tuple[str, str
     return picture, _words(plan, pipeline, left_out)
 
 
-def _legend(pipeline: Pipeline, after: list[tuple[str, float]]) -> str:
+def _legend(pipeline: Pipeline, after: list[tuple[str, float]]) -> tuple[str, int]:
     kinds = [kind for kind in KINDS if kind in pipeline.lengths_s]
     entries = [(f"pass-{kind}0", KINDS[kind]) for kind in kinds]
     if pipeline.chunks > 1:
         entries.append(("pass-F1", "paler: the stage's later pieces of the model"))
     entries += [(f"step-{name}", PARTS[name]) for name, _ in after]
-    return svg.legend(LEFT, 2, entries, WIDTH)[0]
+    return svg.legend(LEFT, 2, entries, WIDTH - LEFT)
 
 
 def _passes(drawn: list[Box], px_per_s: float, top: float, lane: float) -> list[str]:

@@ -51,8 +51,11 @@ def show(screen: Screen, report: Report) -> None:
 def plans_table(plans: tuple[PricedPlan, ...]) -> "Table":
     """Plans best first, the chosen one marked, in 80 columns."""
     sizes_differ = len({priced.devices for priced in plans}) > 1
-    table = _table()
+    pools_differ = len({priced.pool for priced in plans}) > 1
+    table = _table(gap=1 if pools_differ else 2)
     table.add_column("", no_wrap=True)
+    for name in ["pool"] if pools_differ else []:
+        table.add_column(name, no_wrap=True)
     table.add_column("degrees", no_wrap=True)
     table.add_column("mb", justify="right", no_wrap=True)
     table.add_column("schedule", no_wrap=True)
@@ -62,6 +65,7 @@ def plans_table(plans: tuple[PricedPlan, ...]) -> "Table":
         size = [f"{priced.devices:,}"] if sizes_differ else []
         table.add_row(
             "*" if number == 0 else "",
+            *([priced.pool] if pools_differ else []),
             words.degrees(priced.plan),
             str(priced.plan.micro_batch),
             words.schedule(priced.plan),
@@ -186,7 +190,7 @@ def show_matrix(screen: Screen, matrix: CommunicationMatrix) -> None:
     screen.say(table if matrix.flows else "nothing: one device does it all")
 
 
-def _table() -> "Table":
+def _table(gap: int = 2) -> "Table":
     from rich.table import Table
 
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    return Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")

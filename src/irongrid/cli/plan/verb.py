@@ -6,6 +6,7 @@ from pathlib import Path
 
 from irongrid.cli.failures import DONE, THE_ANSWER_IS_NO, wrong_input
 from irongrid.cli.plan import objects, table
+from irongrid.cli.plan.exporting import Exported, best_export
 from irongrid.cli.plan.files import write_files, write_text
 from irongrid.cli.plan.page import page
 from irongrid.cli.plan.report import Report
@@ -14,7 +15,6 @@ from irongrid.cli.screen import Screen
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import Answer, Misfit
 from irongrid.planner.curve import scaling_curve
-from irongrid.planner.exports import export
 from irongrid.planner.matrix import communication_matrix
 from irongrid.planner.pareto import pareto_front
 from irongrid.planner.question import check
@@ -94,13 +94,17 @@ def plan(options: Options) -> int:
         check_words(options)
         asked = _asked(options)
         coefficients = _coefficients(screen, options, asked)
-        answer = search(asked.question, coefficients)
+        exported = _answered(options, asked, coefficients)
+    answer, files = exported.answer, exported.files
     for assumption in asked.assumed:
         screen.note(f"assumed: {assumption}")
     if not answer.plans:
         return _nothing(screen, asked, answer)
+    if exported.obstacle:
+        screen.note(f"passed over a better plan: {exported.obstacle}")
     report = _report(options, asked, answer, coefficients)
-    files = _export(options, report)
+    if options.to:
+        write_files(Path(options.to), files)
     if not options.as_json:
         _show(screen, options, report, files)
     if options.html:
@@ -152,7 +156,7 @@ def _coefficients(screen: Screen, options: Options, asked: Asked) -> Coefficient
     check(asked.question)
     found = calibrated(options.measured, asked.question, shipped)
     screen.note(
-        f"calibrated with {found.rows} measured steps: predictions for them were "
+        f"calibrated with {found.rows} measured step{'s' if found.rows > 1 else ''}: it was "
         f"{100 * found.error_before:.1f}% off on average, now {100 * found.error_after:.1f}%"
     )
     return found.coefficients
@@ -199,16 +203,10 @@ def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coeffi
     )
 
 
-def _export(options: Options, report: Report) -> dict[str, str]:
-    """The files of the best plan for the runtime that was named."""
-    if not options.export:
-        return {}
-    best = report.answer.best
-    pool = report.pool_of(best)
-    files = export(options.export, best.plan, report.model, report.training, pool)
-    if options.to:
-        write_files(Path(options.to), files)
-    return files
+def _answered(options: Options, asked: Asked, coefficients: Coefficients) -> Exported:
+    if options.export:
+        return best_export(options.export, asked.question, coefficients)
+    return Exported(search(asked.question, coefficients), {})
 
 
 def _show(screen: Screen, options: Options, report: Report, files: Mapping[str, str]) -> None:

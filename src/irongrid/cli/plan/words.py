@@ -116,7 +116,7 @@ def money(usd: float | None) -> str:
         return "-"
     if usd >= 100:
         return f"${usd:,.0f}"
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.2g}"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:#.2g}"
 
 
 def energy(joules: float) -> str:

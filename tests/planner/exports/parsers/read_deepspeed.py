@@ -49,10 +49,8 @@ def read(folder: Path) -> dict[str, object]:
             config.gradient_accumulation_steps,
         ],
         "stage": int(zero.stage),
-        "offload_optimizer": str(zero.offload_optimizer.device.value)
-        if zero.offload_optimizer
-        else None,
-        "offload_param": str(zero.offload_param.device.value) if zero.offload_param else None,
+        "offload_optimizer": zero.offload_optimizer and str(zero.offload_optimizer.device),
+        "offload_param": zero.offload_param and str(zero.offload_param.device),
         "bf16": bool(config.bfloat16_config.enabled),
         "fp16": bool(config.float16_config.enabled),
         "nodes": launcher.num_nodes,

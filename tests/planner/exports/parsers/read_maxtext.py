@@ -7,8 +7,8 @@ from pathlib import Path
 
 with contextlib.redirect_stdout(sys.stderr):
     import jax
+    from jax.experimental import mesh_utils
     from maxtext.configs import pyconfig
-    from maxtext.utils import maxtext_utils
 
 BATCHES = ("per_device_batch_size", "gradient_accumulation_steps", "num_pipeline_microbatches")
 
@@ -26,7 +26,7 @@ def read(folder: Path) -> dict[str, object]:
     )
     mesh = None
     if world == jax.device_count() and config.num_slices == 1:
-        array = maxtext_utils.create_device_mesh(config, jax.devices())
+        array = mesh_utils.create_device_mesh(config.ici_parallelism, jax.devices())
         mesh = dict(zip(config.mesh_axes, array.shape, strict=True))
         mesh = {name: size for name, size in mesh.items() if size > 1}
     return {

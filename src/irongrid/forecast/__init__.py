@@ -1,0 +1,1 @@
+"""What will probably be, learned from what has been: values from history."""

@@ -1,0 +1,49 @@
+"""What the virtual world asks of whoever knows how long things really take."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from irongrid.domain.device import Placement
+from irongrid.domain.ids import JobId
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJob:
+    """One row of a workload.
+
+    Attributes:
+        group: who it belongs to, as far as the data tell: what a predictor may group by.
+        gpus: of the user's request.
+        service_s: how long it ran; 0 where that depends on the placement.
+        application, batch_size: what it trains; empty where the data do not tell.
+    """
+
+    key: str
+    submit_s: float
+    group: str
+    gpus: int
+    service_s: float = 0.0
+    application: str = ""
+    batch_size: int = 0
+
+
+class Futures(Protocol):
+    """The truth of all jobs of a run."""
+
+    def add(self, job: JobId, row: TraceJob) -> None:
+        """A job that was submitted."""
+
+    def startup_ns(self, job: JobId, epoch: int, placement: Placement) -> int:
+        """From launch to the first work."""
+
+    def begin(self, job: JobId, placement: Placement, now_ns: int) -> int:
+        """The ranks work from now on; the time that they take if nothing comes between."""
+
+    def stop(self, job: JobId, now_ns: int, *, saved: bool) -> int:
+        """The ranks work no more; the work that they did, which counts if it was saved."""
+
+    def finish(self, job: JobId, now_ns: int) -> None:
+        """The ranks have done all."""
+
+    def service_s(self, job: JobId) -> float:
+        """The work of an ended job, without waits and restarts."""

@@ -1,0 +1,50 @@
+"""Collectives: figures that a reader can check by hand."""
+
+from dataclasses import replace
+
+import pytest
+from tests.cost.cases import FORMULAS, pool
+
+from irongrid.cost.collectives import all_to_all_s, half_ring_s, reach_of
+from irongrid.cost.inputs import machine_of
+from irongrid.domain.training import Training
+
+# Every link gives its whole rate, and hops are free.
+PLAIN = replace(FORMULAS, island_share=1.0, net_share=1.0, collective_latency=0.0)
+MACHINE = machine_of(pool(), Training(global_batch=1, seq_len=1))
+
+
+def test_half_a_ring_in_a_node_moves_the_payload_less_one_share() -> None:
+    # 8 ranks: 7/8 of 1.2 GB over 300 GB/s.
+    time_s = half_ring_s(1.2e9, reach_of(MACHINE, 8, 1), MACHINE, PLAIN)
+
+    assert float(time_s) == pytest.approx(0.0035)
+
+
+def test_beyond_the_node_eight_nics_carry_together() -> None:
+    # 16 ranks on 2 nodes: 7/8 of 1.2 GB over 300 GB/s, then half of an eighth over 25 GB/s.
+    time_s = half_ring_s(1.2e9, reach_of(MACHINE, 16, 1), MACHINE, PLAIN)
+
+    assert float(time_s) == pytest.approx(0.0035 + 0.003)
+
+
+def test_ranks_a_node_apart_have_only_their_own_nic() -> None:
+    # 4 ranks, 8 apart: 3/4 of 1.2 GB over 25 GB/s.
+    time_s = half_ring_s(1.2e9, reach_of(MACHINE, 4, 8), MACHINE, PLAIN)
+
+    assert float(time_s) == pytest.approx(0.036)
+
+
+def test_one_rank_has_nothing_to_exchange() -> None:
+    assert float(half_ring_s(1e9, reach_of(MACHINE, 1, 1), MACHINE, PLAIN)) == 0.0
+    assert float(all_to_all_s(1e9, 8, reach_of(MACHINE, 1, 1), MACHINE, PLAIN)) == 0.0
+
+
+def test_a_token_goes_to_a_node_once_however_many_of_its_experts_are_there() -> None:
+    reach = reach_of(MACHINE, 16, 1)
+
+    # Eight copies, two nodes: nearly always one of them leaves; alone, half of them do.
+    many = float(all_to_all_s(8e8, 8, reach, MACHINE, PLAIN))
+    alone = float(all_to_all_s(8e8, 1, reach, MACHINE, PLAIN))
+
+    assert many < 0.5 * alone
