@@ -8,7 +8,7 @@ import numpy as np
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.knobs import AXES, Knobs
 from irongrid.planner.one_pool import PoolSearch, pool_search
-from irongrid.planner.question import Question
+from irongrid.planner.question import Goal, Question
 from irongrid.planner.space import Space, families
 from irongrid.planner.table import rows, take
 
@@ -27,13 +27,13 @@ def reduced(question: Question, dice: random.Random) -> Question:
         if len(values) > 1:
             some = dice.sample(values, dice.randint(1, min(len(values), 4)))
             parts[item.name] = tuple(sorted(some, key=values.index))
-    goal = dice.choice(["time", "cost", "energy", {"time": 0.5, "energy": 0.5}])
-    # A larger goal than time alone needs other bounds, so each is drawn.
+    # Each goal has bounds of its own, so each is drawn.
+    goals = (Goal(time=1), Goal(cost=1), Goal(energy=1), Goal(time=0.5, energy=0.5))
     return replace(
         question,
         devices=dice.choice([n for n in DEVICES if n <= question.pools[0].devices]),
         space=replace(whole, **parts),
-        goal=goal,
+        goal=dice.choice(goals),
     )
 
 
