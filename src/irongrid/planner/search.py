@@ -7,6 +7,7 @@ from irongrid.domain.fleet import Pool
 from irongrid.planner.answer import Answer, Effort, Misfit, PricedPlan
 from irongrid.planner.explore import Found
 from irongrid.planner.misfit import misfit
+from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, added, curve_sizes, pool_search
 from irongrid.planner.question import Question, check, goal_of
 from irongrid.planner.why import explained
@@ -36,6 +37,7 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
         found, spent = _of_pool(question, pool, coefficients)
         plans += found
         effort = added(effort, spent)
+    plans += over_two_pools(question, coefficients)
     plans.sort(key=lambda plan: plan.score)
     kept = tuple(plans[: question.keep])
     return Answer(

@@ -1,0 +1,351 @@
+"""One pipeline over two pools of different devices: the slower ones get fewer layers.
+
+Both pools stand at one site. Every stage has the same tensor- and data-parallel ranks, the first
+stages lie in one pool and the last ones in the other. A step takes as long as the slower pool's
+stages; each pool's are priced as if the whole pipeline were like them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+
+from irongrid.cost.coefficients import Coefficients
+from irongrid.cost.columns import Machine, PeakMemory, StepTime, Work
+from irongrid.cost.energy import PowerCoefficients, energy_j_per_step
+from irongrid.cost.flops import step_flops
+from irongrid.cost.inputs import machine_of, work_of
+from irongrid.cost.memory import peak_memory
+from irongrid.cost.money import co2_g_per_step, usd_per_step
+from irongrid.cost.step import step_time
+from irongrid.domain.fleet import Pool
+from irongrid.domain.plan import RECOMPUTE, ZERO
+from irongrid.domain.runtime import runnable_by
+from irongrid.planner.answer import PricedPlan
+from irongrid.planner.question import Question, goal_of
+from irongrid.planner.rows import layout, plan_of
+from irongrid.planner.space import SHARES, divisors
+from irongrid.planner.table import Floats, Mask, Table, column, cross, options, rows, take
+
+# More micro-batches in one pass never pay beside a pipeline's bubble.
+_MICRO_BATCH_MAX = 16
+# Layers of a first stage that are tried around the balance of both pools.
+_AROUND = (-1, 0, 1, 2)
+_POWER = PowerCoefficients()
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One pool's part of each candidate: its stages, and all its figures."""
+
+    pool: Pool
+    machine: Machine
+    devices: Floats
+    step: StepTime
+    memory: PeakMemory
+
+    @property
+    def fullness(self) -> Floats:
+        """Peak memory over what a device has."""
+        return np.asarray(self.memory.p95_bytes / self.pool.accelerator.memory_bytes)
+
+
+def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
+    """The best plans whose pipeline spans two pools of one site; none where no runtime can."""
+    if not question.ability.mixed_devices or question.pool is not None or question.space:
+        return ()
+    precision = question.training.precision
+    plans: list[PricedPlan] = []
+    for first, last in permutations(question.fleet.pools, 2):
+        if first.site != last.site or first.accelerator.name == last.accelerator.name:
+            continue
+        if all(precision in pool.accelerator.flops_per_s for pool in (first, last)):
+            plans += _of_pair(question, first, last, coefficients)
+    plans.sort(key=lambda plan: plan.score)
+    return tuple(plans[: question.keep])
+
+
+def _of_pair(
+    question: Question, first: Pool, last: Pool, coefficients: Coefficients
+) -> tuple[PricedPlan, ...]:
+    table = _pinned(_candidates(question, first, last), question)
+    if not rows(table):
+        return ()
+    table = _balanced(table, question, (first, last), coefficients)
+    sides = _sides(table, question, (first, last), coefficients)
+    fits = np.asarray(np.maximum(sides[0].fullness, sides[1].fullness) <= 1.0)
+    if not fits.any():
+        return ()
+    bill = _bill(question, sides)
+    score = np.where(fits, _score(question, sides, bill), np.inf)
+    order = np.argsort(score, kind="stable")[: question.keep]
+    return tuple(
+        _priced(int(row), table, question, sides, bill, float(score[row]))
+        for row in order
+        if np.isfinite(score[row])
+    )
+
+
+def _candidates(question: Question, first: Pool, last: Pool) -> Table:
+    """Degrees, stages in each pool, micro-batch and recompute that divide evenly."""
+    model, batch = question.model, question.training.global_batch
+    island = min(pool.levels[0].devices for pool in (first, last))
+    most = min(first.devices, last.devices)
+    tps = [tp for tp in divisors(model.heads, island) if model.kv_heads % tp == 0 or tp == 1]
+    table = cross(options("tp", tuple(tps)), options("dp", divisors(batch, most)))
+    table = cross(table, _stages(question, first, last, tuple(sorted(set(_widths(table))))), _even)
+    mbs = divisors(batch, _MICRO_BATCH_MAX)
+    table = cross(
+        table,
+        options("micro_batch", mbs),
+        lambda made: batch % (made["dp"] * made["micro_batch"]) == 0,
+    )
+    wanted = [word for word in RECOMPUTE if word in question.ability.recompute]
+    table = cross(table, options("recompute", tuple(RECOMPUTE.index(word) for word in wanted)))
+    zero = ZERO.index("1") if "1" in question.ability.zero else ZERO.index("none")
+    return _filled(table, batch, zero)
+
+
+def _widths(table: Table) -> list[int]:
+    return [int(width) for width in table["tp"] * table["dp"]]
+
+
+def _stages(question: Question, first: Pool, last: Pool, widths: tuple[int, ...]) -> Table:
+    """How many stages lie in each pool, for each width of a stage."""
+    made: list[tuple[int, int, int]] = []
+    for width in widths:
+        room = (first.devices // width, last.devices // width)
+        if question.devices is None:
+            pairs = [room]
+        elif question.devices % width == 0:
+            stages = question.devices // width
+            pairs = [(stages - n, n) for n in {room[1], stages - room[0]}]
+        else:
+            continue
+        made += [
+            (width, ahead, behind)
+            for ahead, behind in pairs
+            if 1 <= ahead <= room[0]
+            and 1 <= behind <= room[1]
+            and ahead + behind <= question.model.layers
+        ]
+    columns = np.array(made, dtype=np.int64).reshape(-1, 3)
+    return {"width": columns[:, 0], "ahead": columns[:, 1], "behind": columns[:, 2]}
+
+
+def _even(made: Table) -> Mask:
+    return np.asarray(made["tp"] * made["dp"] == made["width"])
+
+
+def _filled(table: Table, batch: int, zero: int) -> Table:
+    """The other columns, which have one value here."""
+    one, nothing = np.ones_like(table["tp"]), np.zeros_like(table["tp"])
+    pp = table["ahead"] + table["behind"]
+    return table | {
+        "pp": pp,
+        "cp": one,
+        "ep": one,
+        "dp_shard": table["dp"],
+        "devices": table["width"] * pp,
+        "grad_accum": batch // (table["dp"] * table["micro_batch"]),
+        "virtual_stages": one,
+        "schedule": nothing,
+        "short_ends": nothing,
+        "zero": np.where(table["dp"] > 1, zero, 0),
+        "recompute_share": one * SHARES,
+        "offload": nothing,
+        "offload_tier": nothing,
+        "sequence_parallel": (table["tp"] > 1).astype(np.int64),
+        "context": nothing,
+        "compression": nothing,
+    }
+
+
+def _pinned(table: Table, question: Question) -> Table:
+    """The candidates that keep to the pins; a pin on what is not tried here leaves none."""
+    fits = np.ones(rows(table), dtype=np.bool_)
+    words = {"recompute": RECOMPUTE, "zero": ZERO}
+    for name, value in question.pins.items():
+        if name in words:
+            fits &= table[name] == words[name].index(str(value))
+        elif name == "dp_replicate":
+            fits &= table["dp"] // table["dp_shard"] == int(value)
+        elif name in table:
+            fits &= table[name] == (value if not isinstance(value, str) else -1)
+        else:
+            fits &= False
+    return take(table, fits)
+
+
+def _balanced(
+    table: Table, question: Question, pools: tuple[Pool, Pool], coefficients: Coefficients
+) -> Table:
+    """Each candidate with the layers of a first and a last stage, around equal times."""
+    layers = question.model.layers
+    work = work_of(question.model, question.training)
+    ahead_s, behind_s = (
+        step_time(work, machine_of(pool, question.training), layout(table), coefficients).p50_s
+        for pool in pools
+    )
+    share = (1 / ahead_s) / (table["ahead"] / ahead_s + table["behind"] / behind_s)
+    table = cross(table, {"more": column(*_AROUND)})
+    balance = np.repeat(np.floor(layers * share), len(_AROUND)).astype(np.int64)
+    table["first_layers"] = balance + table.pop("more")
+    left = layers - table["ahead"] * table["first_layers"]
+    table["last_layers"] = -(-left // table["behind"])
+    return take(table, (table["first_layers"] >= 1) & (left >= table["behind"]))
+
+
+def _sides(
+    table: Table, question: Question, pools: tuple[Pool, Pool], coefficients: Coefficients
+) -> tuple[_Side, _Side]:
+    assert coefficients.memory is not None, "coefficients were read without those of memory"
+    machines = [machine_of(pool, question.training) for pool in pools]
+    # Stages and copies meet over the slower network.
+    net = min(float(machine.net_bytes_per_s) for machine in machines)
+    columns, sides = layout(table), []
+    for pool, machine, mine, layers in zip(
+        pools, machines, ("ahead", "behind"), ("first_layers", "last_layers"), strict=True
+    ):
+        machine = replace(machine, net_bytes_per_s=net)
+        work = _of_stages(question, table[layers] * table["pp"])
+        sides.append(
+            _Side(
+                pool=pool,
+                machine=machine,
+                devices=np.asarray(table[mine] * table["width"], dtype=np.float64),
+                step=step_time(work, machine, columns, coefficients),
+                memory=peak_memory(work, machine, columns, coefficients.memory),
+            )
+        )
+    return sides[0], sides[1]
+
+
+def _of_stages(question: Question, layers: np.ndarray) -> Work:
+    """The work of a pipeline whose stages are all like one pool's."""
+    work, model = work_of(question.model, question.training), question.model
+    share = model.expert_layers / model.layers
+    return replace(work, layers=layers, expert_layers=layers * share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    """What a step takes besides memory; None where the fleet does not say."""
+
+    seconds: Floats
+    energy_j: Floats
+    usd: Floats | None
+    co2_g: Floats | None
+
+
+def _bill(question: Question, sides: tuple[_Side, _Side]) -> _Bill:
+    seconds = np.maximum(sides[0].step.p50_s, sides[1].step.p50_s)
+    site = question.fleet.site(sides[0].pool.site)
+    energy, usd = np.zeros_like(seconds), []
+    for side in sides:
+        mine = energy_j_per_step(
+            replace(side.step, p50_s=seconds),
+            side.machine,
+            side.devices,
+            _POWER,
+            node_watts=side.pool.node_watts,
+            pue=site.pue,
+        )
+        energy = energy + mine
+        usd.append(
+            usd_per_step(
+                seconds,
+                side.devices,
+                mine,
+                usd_per_device_h=side.pool.usd_per_device_h,
+                usd_per_kwh=site.usd_per_kwh,
+            )
+        )
+    known = [price for price in usd if price is not None]
+    return _Bill(
+        seconds=seconds,
+        energy_j=energy,
+        usd=known[0] + known[1] if len(known) == len(sides) else None,
+        co2_g=co2_g_per_step(energy, carbon_g_per_kwh=site.carbon_g_per_kwh),
+    )
+
+
+def _score(question: Question, sides: tuple[_Side, _Side], bill: _Bill) -> Floats:
+    figures = {
+        "time": bill.seconds,
+        "cost": bill.usd,
+        "energy": bill.energy_j,
+        "carbon": bill.co2_g,
+    }
+    total = np.zeros_like(bill.seconds)
+    for name, weight in goal_of(question.goal).weights.items():
+        figure = figures[name]
+        # Without a price no such plan can be compared.
+        total = total + (weight * np.log(figure) if figure is not None else np.inf)
+    return total
+
+
+def _stage_layers(table: Table, row: int, layers: int) -> tuple[int, ...]:
+    """Blocks of each stage; in the second pool the last stages, beside the head, take fewer."""
+    ahead, behind = int(table["ahead"][row]), int(table["behind"][row])
+    mine = int(table["first_layers"][row])
+    each, longer = divmod(layers - ahead * mine, behind)
+    return (*(mine,) * ahead, *(each + 1,) * longer, *(each,) * (behind - longer))
+
+
+def _priced(
+    row: int,
+    table: Table,
+    question: Question,
+    sides: tuple[_Side, _Side],
+    bill: _Bill,
+    score: float,
+) -> PricedPlan:
+    training, names = question.training, [side.pool.name for side in sides]
+    slower = max(sides, key=lambda side: side.step.p50_s[row])
+    fuller = max(sides, key=lambda side: side.fullness[row])
+    counts = [int(table[name][row]) for name in ("ahead", "behind")]
+    seconds = float(bill.seconds[row])
+    one = take(table, np.array([row]))
+    plan = replace(
+        plan_of(one, 0, question.model, training),
+        stage_layers=_stage_layers(table, row, question.model.layers),
+        stage_pools=tuple(name for name, n in zip(names, counts, strict=True) for _ in range(n)),
+    )
+    could = seconds * sum(
+        float(side.devices[row]) * side.pool.accelerator.flops_per_s[training.precision]
+        for side in sides
+    )
+    model, hardware = step_flops(work_of(question.model, training), layout(one))
+    return PricedPlan(
+        plan=replace(plan, runnable_by=runnable_by(plan)),
+        pool="+".join(names),
+        devices=int(table["devices"][row]),
+        step_time_s=seconds,
+        step_time_s_p90=float(max(side.step.p90_s[row] for side in sides)),
+        parts_s={name: float(part[row]) for name, part in slower.step.parts_s.items()},
+        tokens_per_s=training.global_batch * training.seq_len / seconds,
+        mfu=float(np.ravel(model)[0]) / could,
+        hfu=float(np.ravel(hardware)[0]) / could,
+        peak_memory_bytes=int(fuller.memory.p50_bytes[row]),
+        peak_memory_bytes_p95=int(fuller.memory.p95_bytes[row]),
+        memory_parts_bytes={
+            name: int(part[row]) for name, part in fuller.memory.parts_bytes.items()
+        },
+        host_bytes=int(fuller.memory.host_bytes[row]),
+        energy_j_per_step=float(bill.energy_j[row]),
+        usd_per_step=None if bill.usd is None else float(bill.usd[row]),
+        co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),
+        score=score,
+        why=tuple(_reasons(table, row, sides, names)),
+    )
+
+
+def _reasons(table: Table, row: int, sides: tuple[_Side, _Side], names: list[str]) -> Iterator[str]:
+    first, last = int(table["first_layers"][row]), int(table["last_layers"][row])
+    times = [float(side.step.p50_s[row]) for side in sides]
+    yield (
+        f"Stages on {names[0]} have {first} layers and those on {names[1]} at most {last}, so that "
+        f"both take about as long: {times[0]:.3g} s and {times[1]:.3g} s."
+    )
