@@ -147,6 +147,11 @@ class Fleet:
         """All devices of all pools."""
         return sum(pool.devices for pool in self.pools)
 
+    def pool(self, names: str) -> Pool:
+        """The pool of this name; of several names joined by `+`, the first one's."""
+        by_name = {pool.name: pool for pool in self.pools}
+        return by_name.get(names) or by_name[names.partition("+")[0]]
+
     def site(self, name: str) -> Site:
         """The site of this name."""
         return next(site for site in self.sites if site.name == name)

@@ -7,7 +7,7 @@ stages; each pool's are priced as if the whole pipeline were like them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import combinations
 
 import numpy as np
 
@@ -57,13 +57,22 @@ def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[Pric
         return ()
     precision = question.training.precision
     plans: list[PricedPlan] = []
-    for first, last in permutations(question.fleet.pools, 2):
-        if first.site != last.site or first.accelerator.name == last.accelerator.name:
+    for one, other in combinations(question.fleet.pools, 2):
+        if one.site != other.site or one.accelerator.name == other.accelerator.name:
             continue
-        if all(precision in pool.accelerator.flops_per_s for pool in (first, last)):
-            plans += _of_pair(question, first, last, coefficients)
+        if all(precision in pool.accelerator.flops_per_s for pool in (one, other)):
+            # Either may come first: the one with room for more micro-batches in flight.
+            orders = [
+                _of_pair(question, first, last, coefficients)
+                for first, last in ((one, other), (other, one))
+            ]
+            plans += min((found for found in orders if found), key=_best_score, default=())
     plans.sort(key=lambda plan: plan.score)
     return tuple(plans[: question.keep])
+
+
+def _best_score(plans: tuple[PricedPlan, ...]) -> float:
+    return plans[0].score
 
 
 def _of_pair(

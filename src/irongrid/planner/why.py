@@ -38,11 +38,14 @@ def explained(
     if not plans:
         return ()
     best, others = plans[0], plans[1:]
-    pool = next(pool for pool in question.fleet.pools if pool.name == best.pool)
+    pool = question.fleet.pool(best.pool)
+    spread = bool(best.plan.stage_pools) or best.plan.sites > 1
     reasons = (
-        *_binds(best, pool, question),
+        *best.why,
+        *([_parts(best)] if spread else _binds(best, pool, question)),
         *(_next_best(best, other) for other in others[:1]),
-        *_would_help(best, pool, question, coefficients),
+        # What more of one pool would bring says little about a plan over several.
+        *(() if spread else _would_help(best, pool, question, coefficients)),
     )
     return (
         replace(best, why=reasons),
@@ -64,7 +67,7 @@ def describe(plan: ParallelPlan) -> str:
     return ", ".join(words)
 
 
-def _binds(best: PricedPlan, pool: Pool, question: Question) -> Iterator[str]:
+def _parts(best: PricedPlan) -> str:
     step = best.step_time_s
     shares = sorted(
         ((part / step, name) for name, part in best.parts_s.items() if name != "compute"),
@@ -73,7 +76,11 @@ def _binds(best: PricedPlan, pool: Pool, question: Question) -> Iterator[str]:
     notable = [f"{share:.0%} is {_NAMES[name]}" for share, name in shares[:2] if share > _NOTABLE]
     compute = best.parts_s["compute"] / step
     rest = (", " + " and ".join(notable)) if notable else ""
-    yield f"{compute:.0%} of the step is compute{rest}."
+    return f"{compute:.0%} of the step is compute{rest}."
+
+
+def _binds(best: PricedPlan, pool: Pool, question: Question) -> Iterator[str]:
+    yield _parts(best)
     used = best.peak_memory_bytes_p95 / pool.accelerator.memory_bytes
     gib = best.peak_memory_bytes_p95 / GIB
     if used > _FULL:

@@ -58,7 +58,7 @@ def best_export(name: str, question: Question, coefficients: Coefficients) -> Ex
             if priced.plan in seen:
                 continue
             seen.add(priced.plan)
-            pool = next(pool for pool in question.fleet.pools if pool.name == priced.pool)
+            pool = question.fleet.pool(priced.pool)
             try:
                 files = export(name, priced.plan, question.model, question.training, pool)
             except Refused as refused:

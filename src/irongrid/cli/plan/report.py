@@ -36,7 +36,7 @@ class Report:
 
     def pool_of(self, priced: PricedPlan) -> Pool:
         """The pool on which a plan runs."""
-        return next(pool for pool in self.fleet.pools if pool.name == priced.pool)
+        return self.fleet.pool(priced.pool)
 
     @property
     def title(self) -> str:

@@ -184,7 +184,7 @@ def _nothing(screen: Screen, asked: Asked, answer: Answer) -> int:
 def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coefficients) -> Report:
     """The answer with what else was asked for; a page shows all of it."""
     question, best = asked.question, answer.best
-    pool = next(pool for pool in question.fleet.pools if pool.name == best.pool)
+    pool = question.fleet.pool(best.pool)
     matrix = ranks = None
     if options.matrix or options.html:
         matrix = communication_matrix(best.plan, question.model, question.training, pool)
