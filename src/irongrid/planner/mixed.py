@@ -56,19 +56,20 @@ def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[Pric
     if not question.ability.mixed_devices or question.pool is not None or question.space:
         return ()
     precision = question.training.precision
-    plans: list[PricedPlan] = []
+    mixes: list[PricedPlan] = []
     for one, other in combinations(question.fleet.pools, 2):
         if one.site != other.site or one.accelerator.name == other.accelerator.name:
             continue
         if all(precision in pool.accelerator.flops_per_s for pool in (one, other)):
             # Either may come first: the one with room for more micro-batches in flight.
-            orders = [
-                _of_pair(question, first, last, coefficients)
+            found = [
+                plans
                 for first, last in ((one, other), (other, one))
+                if (plans := _of_pair(question, first, last, coefficients))
             ]
-            plans += min((found for found in orders if found), key=_best_score, default=())
-    plans.sort(key=lambda plan: plan.score)
-    return tuple(plans[: question.keep])
+            mixes += min(found, key=_best_score) if found else ()
+    mixes.sort(key=lambda plan: plan.score)
+    return tuple(mixes[: question.keep])
 
 
 def _best_score(plans: tuple[PricedPlan, ...]) -> float:
