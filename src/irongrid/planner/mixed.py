@@ -67,7 +67,8 @@ def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[Pric
                 for first, last in ((one, other), (other, one))
                 if (plans := _of_pair(question, first, last, coefficients))
             ]
-            mixes += min(found, key=_best_score) if found else ()
+            better: tuple[PricedPlan, ...] = min(found, key=_best_score, default=())
+            mixes += better
     mixes.sort(key=lambda plan: plan.score)
     return tuple(mixes[: question.keep])
 
