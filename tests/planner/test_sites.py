@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -44,8 +45,14 @@ def best(question: Question) -> PricedPlan:
     return across_sites(question, COEFFICIENTS)[0]
 
 
+@cache
+def usual() -> PricedPlan:
+    """Both sites over a fast link."""
+    return best(ask())
+
+
 def test_two_sites_share_the_batch_and_run_the_same_plan() -> None:
-    found = best(ask())
+    found = usual()
 
     assert (found.pool, found.devices, found.plan.sites) == ("north+west", 128, 2)
     assert found.plan.world_size == 128
@@ -58,8 +65,8 @@ def test_two_sites_share_the_batch_and_run_the_same_plan() -> None:
 def test_one_sites_plan_takes_as_long_on_half_the_batch() -> None:
     alone = search(ask(NORTH, batch=256), COEFFICIENTS, explain=False).best
 
-    assert best(ask()).step_time_s == pytest.approx(alone.step_time_s)
-    assert best(ask()).mfu == pytest.approx(alone.mfu)
+    assert usual().step_time_s == pytest.approx(alone.step_time_s)
+    assert usual().mfu == pytest.approx(alone.mfu)
 
 
 def test_sites_meet_less_often_over_a_slower_link() -> None:
@@ -70,7 +77,7 @@ def test_sites_meet_less_often_over_a_slower_link() -> None:
 
 
 def test_sites_that_seldom_meet_say_what_that_changes() -> None:
-    often, seldom = best(ask()), best(ask(rate=SLOW / 10))
+    often, seldom = usual(), best(ask(rate=SLOW / 10))
 
     assert "in every step" in " ".join(often.why)
     assert f"every {seldom.plan.sync_every} steps (DiLoCo)" in " ".join(seldom.why)
@@ -175,7 +182,7 @@ def test_a_score_compares_with_those_of_one_site(goal: str) -> None:
 def test_the_slower_sites_step_counts() -> None:
     slow = pool(64, H100, name="west", site="iowa", net=1e9)
 
-    assert best(ask(NORTH, slow)).step_time_s > best(ask()).step_time_s
+    assert best(ask(NORTH, slow)).step_time_s > usual().step_time_s
     assert best(ask(NORTH, slow)).step_time_s == best(ask(slow, NORTH)).step_time_s
 
 
@@ -208,7 +215,7 @@ def test_pins_are_kept() -> None:
 
 
 def test_what_sites_keep_between_exchanges_lies_in_host_memory() -> None:
-    often, seldom = best(ask()), best(ask(rate=SLOW / 10))
+    often, seldom = usual(), best(ask(rate=SLOW / 10))
     ranks_of_a_copy = seldom.devices // seldom.plan.dp_replicate
 
     # In step at each step, there is nothing to keep.
