@@ -11,7 +11,7 @@ class PricedPlan:
     """A plan and what it costs. Figures are per optimizer step unless their name says otherwise.
 
     Attributes:
-        pool: the pool it runs on; of several, the first stage's.
+        pool: the pool it runs on; of several, their names joined by `+`.
         devices: how many it takes.
         parts_s: parts of `step_time_s`, see `cost.columns.StepTime`.
         mfu: operations that the model needs over what the devices could do in the step, at their

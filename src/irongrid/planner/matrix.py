@@ -7,7 +7,7 @@ arXiv:1910.02054, section 7; pipelines, Narayanan et al., arXiv:2104.04473, sect
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,14 @@ class Flow:
     """One kind of traffic.
 
     Attributes:
-        axis: of the plan: tp, cp, ep, pp or dp.
+        axis: of the plan: tp, cp, ep, pp or dp; `sites` for what replicas at sites exchange.
         collective: all-reduce, all-gather, reduce-scatter, all-to-all, ring or send-receive.
         ranks: members of one group.
         groups: how many groups do the same at the same time.
         stride: ranks from one member to the next.
-        bytes_per_rank: sent by each member in one step.
+        bytes_per_rank: sent by each member in one step; of what is rarer, its share of a step.
         calls: collectives of one group in one step.
-        level: the innermost level of the network that holds a group.
+        level: the innermost level of the network that holds a group; `wide` between sites.
         criticality: `blocking` where the next kernel waits for it, `overlapped` where compute can
             hide it, `background` where only the end of the step waits.
     """
@@ -89,8 +89,12 @@ class CommunicationMatrix:
         if flow.axis == "ep":
             groups = np.arange(self.plan.world_size, dtype=np.int64).reshape(-1, flow.ranks)
         else:
-            groups = rings(self.plan, flow.axis)
-        if flow.axis == "dp":
+            groups = rings(self.plan, "dp" if flow.axis == "sites" else flow.axis)
+        if flow.axis == "sites":
+            # Equal ranks of all sites meet.
+            by_site = groups.reshape(len(groups), flow.ranks, -1)
+            groups = by_site.swapaxes(1, 2).reshape(-1, flow.ranks)
+        elif flow.axis == "dp":
             # Neighbours share state; ranks that hold the same share are copies of each other.
             parts = groups.reshape(len(groups), self.plan.dp_replicate, self.plan.dp_shard)
             copies = flow.collective == "all-reduce"
@@ -248,11 +252,17 @@ def _data(plan: ParallelPlan, model: ModelShape, training: Training, pool: Pool)
                     "background")  # fmt: skip
         yield _flow(plan, pool, "dp", "all-gather", shard, stride, sent * WEIGHT_BYTES, 1,
                     "background")  # fmt: skip
-    if plan.dp_replicate > 1:
-        copies = plan.dp_replicate
-        held = trained / (shard if plan.zero != "none" else 1)
-        sent = 2 * held * GRADIENT_BYTES * (copies - 1) / copies / plan.sync_every
+    copies = plan.dp_replicate // plan.sites
+    held = trained / (shard if plan.zero != "none" else 1)
+    if copies > 1:
+        sent = 2 * held * GRADIENT_BYTES * (copies - 1) / copies
         yield _flow(plan, pool, "dp", "all-reduce", copies, stride * shard, sent, 1, "background")
+    if plan.sites > 1:
+        # Every copy of a share could send it, so they share the link between them.
+        sent = 2 * held * WEIGHT_BYTES * (plan.sites - 1) / plan.sites / copies / plan.sync_every
+        between = _flow(plan, pool, "sites", "all-reduce", plan.sites, stride * shard * copies,
+                        sent, 1, "overlapped")  # fmt: skip
+        yield replace(between, level="wide")
 
 
 def local_weights(plan: ParallelPlan, model: ModelShape) -> float:

@@ -114,6 +114,8 @@ def pinned(table: Table, question: Question) -> Table:
     replicate = question.pins.get("dp_replicate")
     if replicate is not None:
         fits &= table["dp"] // table["dp_shard"] == int(replicate)
+    # One pool is one site, in step at every step.
+    fits &= all(int(question.pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
     return take(table, fits)
 
 

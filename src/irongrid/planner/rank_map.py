@@ -7,7 +7,7 @@ the fewest byte-hops.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import prod
 
@@ -67,7 +67,15 @@ def rings(plan: ParallelPlan, axis: str) -> Indices:
 def rank_map(
     plan: ParallelPlan, pool: Pool, bytes_by_axis: Mapping[str, float] | None = None
 ) -> RankMap:
-    """The device of each rank of a plan on its pool."""
+    """The device of each rank of a plan on its pool; of several sites, one after the other."""
+    if plan.sites > 1:
+        one = replace(
+            plan,
+            world_size=plan.world_size // plan.sites,
+            dp_replicate=plan.dp_replicate // plan.sites,
+            sites=1,
+        )
+        return _at_every_site(plan, rank_map(one, pool, bytes_by_axis))
     if not pool.torus or prod(pool.torus) < plan.world_size:
         ranks = np.arange(plan.world_size, dtype=np.int64)
         places = np.stack([ranks // pool.devices_per_node, ranks % pool.devices_per_node], axis=1)
@@ -88,6 +96,23 @@ def rank_map(
         coordinates=walk,
         sides=sides,
         byte_hops=hops,
+    )
+
+
+def _at_every_site(plan: ParallelPlan, one: RankMap) -> RankMap:
+    """One site's map for each; devices and nodes are counted on from site to site."""
+    shape = (plan.pp, plan.sites, plan.dp // plan.sites, plan.cp * plan.tp)
+    ranks = np.arange(plan.world_size, dtype=np.int64).reshape(shape)
+    by_site = ranks.swapaxes(0, 1).reshape(plan.sites, -1)
+    device_of = np.empty(plan.world_size, dtype=np.int64)
+    coordinates = np.empty((plan.world_size, one.coordinates.shape[1]), dtype=np.int64)
+    further = int(one.coordinates[:, 0].max()) + 1
+    for site, mine in enumerate(by_site):
+        device_of[mine] = one.device_of + site * (int(one.device_of.max()) + 1)
+        coordinates[mine] = one.coordinates
+        coordinates[mine, 0] += site * further
+    return replace(
+        one, device_of=device_of, coordinates=coordinates, byte_hops=one.byte_hops * plan.sites
     )
 
 
