@@ -29,7 +29,7 @@ def ask(*pools: Pool, rate: float = FAST, runtime: str = "any", **more: Any) -> 
     pools = pools or (NORTH, WEST)
     sites = sorted({one.site for one in pools})
     links = tuple(
-        WideLink(sites=pair, bytes_per_s=rate, latency_s=0.05) for pair in combinations(sites, 2)
+        WideLink(sites=pair, bytes_per_s=rate, latency_s=0.01) for pair in combinations(sites, 2)
     )
     training = Training(
         global_batch=more.pop("batch", 512),
@@ -106,7 +106,7 @@ def test_a_ring_between_two_sites_sends_the_payload_once() -> None:
 def test_the_fewest_steps_that_hide_an_exchange(
     spent_s: float, pin: int | None, every: int | None
 ) -> None:
-    # Steps of 1 s with 0.6 s of compute; beyond one step, half of the time is kept free.
+    # Steps of 1 s, their last backward pass 0.6 s; beyond one step half of the time is kept free.
     assert steps_between(spent_s, 1.0, 0.6, pin) == every
 
 

@@ -128,7 +128,7 @@ def can_run(ability: Ability, plan: ParallelPlan) -> bool:
         and (plan.dp_replicate == 1 or plan.dp_shard == 1 or ability.hybrid_sharding)
         and (len(set(plan.stage_layers)) <= 1 or ability.uneven_stages)
         and (not plan.recompute_layers or ability.partial_recompute)
-        and (plan.sync_every == 1 or ability.low_communication)
+        and (plan.sites * plan.sync_every == 1 or ability.low_communication)
         and (len(set(plan.stage_pools)) <= 1 or ability.mixed_devices)
         and (ability.composed or not sharded or (plan.pp == 1))
     )

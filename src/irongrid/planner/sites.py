@@ -31,6 +31,8 @@ from irongrid.planner.table import Floats, Table, rows, take
 EVERY = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 # Of the time between two exchanges, so that a slow spell of the link stalls nobody.
 _FILLED = 0.5
+# A backward pass is twice a forward one.
+_BACKWARD = 2 / 3
 # What sites send of each trained weight: bf16.
 _SENT_BYTES = 2
 # What is kept of it between exchanges: the last outer weight and its momentum, in fp32.
@@ -95,14 +97,15 @@ def exchange_s(
 
 
 def steps_between(
-    exchange_s: float, step_time_s: float, compute_s: float, pin: int | None = None
+    exchange_s: float, step_time_s: float, backward_s: float, pin: int | None = None
 ) -> int | None:
     """The fewest steps between two exchanges that hide one; None where none of `EVERY` does.
 
-    Sites that meet in every step must do so while they compute.
+    Sites that meet in every step must do so behind the last micro-batch's backward pass: only
+    then are gradients final.
     """
     for every in EVERY if pin is None else (pin,):
-        room_s = compute_s if every == 1 else _FILLED * every * step_time_s
+        room_s = backward_s if every == 1 else _FILLED * every * step_time_s
         if exchange_s <= room_s:
             return every
     return None
@@ -255,8 +258,8 @@ def _spread(
         link_bytes_per_s=group.link_bytes_per_s,
         latency_s=group.latency_s,
     )
-    compute_s = float(step.parts_s["compute"][row])
-    every = steps_between(spent_s, seconds, compute_s, _pin(question.pins, "sync_every"))
+    backward_s = _BACKWARD * float(step.parts_s["compute"][row]) / one.plan.grad_accum
+    every = steps_between(spent_s, seconds, backward_s, _pin(question.pins, "sync_every"))
     copies = one.plan.dp if one.plan.zero == "none" else one.plan.dp_replicate
     # Sites that meet in every step average gradients, which needs no outer state.
     outer = 0 if every == 1 else round(_OUTER_BYTES * weights * copies / one.devices)
@@ -289,7 +292,7 @@ def _spread(
         usd_per_step=usd,
         co2_g_per_step=co2_g,
         score=_score(question, {"time": seconds, "cost": usd, "energy": energy_j, "carbon": co2_g}),
-        why=tuple(_reasons(sites, every, spent_s, seconds, compute_s, weights * _SENT_BYTES)),
+        why=tuple(_reasons(sites, every, spent_s, seconds, backward_s, weights * _SENT_BYTES)),
     )
 
 
@@ -325,11 +328,11 @@ def _score(question: Question, figures: Mapping[str, float | None]) -> float:
 
 
 def _reasons(
-    sites: int, every: int, spent_s: float, seconds: float, compute_s: float, sent_bytes: float
+    sites: int, every: int, spent_s: float, seconds: float, backward_s: float, sent_bytes: float
 ) -> Iterator[str]:
     exchange = f"{sites} sites exchange {sent_bytes / 1e9:,.3g} GB in {spent_s:.3g} s"
     if every == 1:
-        yield f"{exchange} in every step, behind {compute_s:.3g} s of compute."
+        yield f"{exchange} in every step, behind a backward pass of {backward_s:.3g} s."
         return
     yield (
         f"{exchange} every {every} steps, behind the {every * seconds:.3g} s that these take; "
