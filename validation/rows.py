@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,8 @@ def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[
         "island_latency_s": 2e-6 if chip.link_bytes_per_s else 8e-6,
         "node_devices": per_node,
         "net_bytes_per_s": net,
+        "pod_devices": inf,
+        "core_bytes_per_s": net,
         "net_latency_s": 8e-6,
         "host_bytes_per_s": chip.host_bytes_per_s,
         "host_memory_bytes": node.host_memory_bytes / per_node,

@@ -64,6 +64,23 @@ def test_a_faster_network_helps_sharding_more_than_a_pipeline() -> None:
     assert gains[0] > gains[1] > 1.0
 
 
+def test_a_thin_core_slows_only_what_is_wider_than_a_pod() -> None:
+    # Pods of 8 nodes; the core carries a sixteenth of what their devices could send.
+    whole = pool()
+    site = whole.levels[-1]
+    block = replace(site, name="block", devices=64)
+    thin = replace(whole, levels=(whole.levels[0], block, replace(site, oversubscription=16.0)))
+    wide = plan(pp=1, tp=8, dp_shard=128, zero="fsdp", grad_accum=1, virtual_stages=1)
+
+    slower = [
+        time_of([one], machines=thin).p50_s / time_of([one], machines=whole).p50_s
+        for one in (plan(), wide)
+    ]
+
+    assert slower[0] == pytest.approx(1.0)
+    assert slower[1] > 1.2
+
+
 def test_tensor_parallelism_beyond_the_node_is_slower_than_inside() -> None:
     inside, beyond = (
         time_of([plan(tp=t, pp=64 // t, schedule="1f1b", virtual_stages=1)]) for t in (8, 16)

@@ -1,6 +1,7 @@
 """Domain values into the columns that the formulas read."""
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
@@ -91,8 +92,10 @@ def machine_of(pool: Pool, training: Training) -> Machine:
     inside = [level for level in pool.levels if level.name == "node"]
     near = device.link_bytes_per_s or (islands or inside or pool.levels)[0].bytes_per_s
     outer = [level for level in pool.levels if level.name not in ("island", "node")]
-    far = min((level.bytes_per_s / level.oversubscription for level in outer), default=near)
-    for name, rate in (("memory", device.memory_bytes_per_s), ("link", near), ("network", far)):
+    rates = [level.bytes_per_s / level.oversubscription for level in outer] or [near]
+    far, core = max(rates), min(rates)
+    full = [level.devices for level in outer if level.bytes_per_s / level.oversubscription == far]
+    for name, rate in (("memory", device.memory_bytes_per_s), ("link", near), ("network", core)):
         if not rate > 0:
             raise Refused(
                 "zero_bandwidth",
@@ -111,6 +114,8 @@ def machine_of(pool: Pool, training: Training) -> Machine:
         island_latency_s=(islands or inside or pool.levels)[0].latency_s,
         node_devices=node,
         net_bytes_per_s=far,
+        pod_devices=max(full) if core < far else inf,
+        core_bytes_per_s=core,
         net_latency_s=max((level.latency_s for level in outer), default=0.0),
         host_bytes_per_s=device.host_bytes_per_s,
         host_memory_bytes=pool.host_memory_bytes / node,

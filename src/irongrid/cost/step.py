@@ -155,7 +155,7 @@ def _between_stages(work: Work, machine: Machine, layout: Layout, c: Coefficient
     split = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tp, 1)
     tokens = layout.micro_batch * np.asarray(work.seq_len, float) / layout.cp
     stride = np.asarray(layout.tp) * layout.cp * layout.dp_shard * layout.dp_replicate
-    one = send_s(2.0 * tokens * work.hidden / split, stride, machine, c)
+    one = send_s(2.0 * tokens * work.hidden / split, layout.pp, stride, machine, c)
     pieces = np.maximum(layout.virtual_stages, 1)
     return np.where(np.asarray(layout.pp) > 1, c.p2p_exposed * 2.0 * pieces * one, 0.0)
 
