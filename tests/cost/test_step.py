@@ -152,3 +152,26 @@ def test_dualpipe_hides_the_all_to_all_behind_compute() -> None:
     )
 
     assert paired.parts_s["ep"] < 0.5 * plain.parts_s["ep"]
+
+
+@given(
+    tp=st.sampled_from([1, 2, 4, 8]),
+    pp=st.sampled_from([1, 2, 4, 8]),
+    micro_batch=st.sampled_from([1, 2, 4]),
+    recompute=st.sampled_from(["none", "selective", "full"]),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_plans_time_does_not_depend_on_the_plans_beside_it(
+    tp: int, pp: int, micro_batch: int, recompute: str
+) -> None:
+    wanted = plan(
+        tp=tp, pp=pp, dp_replicate=64 // (tp * pp), micro_batch=micro_batch, recompute=recompute,
+        schedule="1f1b", virtual_stages=1,
+    )  # fmt: skip
+    others = [plan(), plan(tp=1, pp=1, dp_shard=64, zero="fsdp", micro_batch=8, grad_accum=1)]
+
+    alone = time_of([wanted], coefficients=SHIPPED)
+    beside = time_of([wanted, *others], coefficients=SHIPPED)
+
+    assert beside.p50_s[0] == pytest.approx(alone.p50_s[0], rel=1e-9)
+    assert beside.p90_s[0] == pytest.approx(alone.p90_s[0], rel=1e-9)
