@@ -102,7 +102,7 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
         "optimizer": optimizer,
         "offload": offload,
         "overhead": counted * (wait_f + wait_b)
-        + micro * c.micro_batch_s
+        + micro * np.maximum(layout.virtual_stages, 1) * c.micro_batch_s
         + look_up(c.step_s, work.runtime),
     }
     ranks = np.asarray(layout.tp) * layout.pp * layout.dp_replicate * layout.dp_shard * layout.cp
@@ -145,17 +145,20 @@ def _host(
     """Host seconds to launch a block's forward and backward pass."""
     tall = 1 + c.host_tp_growth * np.square(np.minimum(np.asarray(layout.tp), 16) / 8)
     cpu = np.where(np.asarray(machine.host) == 1, c.host_grace, 1.0)
-    dense = look_up(c.host_layer_s, work.runtime)
-    once = ((1 - share) * dense + share * look_up(c.host_expert_s, work.runtime)) * tall * cpu
+    mixed = share * look_up(c.host_expert_s, work.runtime)
+    once = ((1 - share) * c.host_layer_s + mixed) * tall * cpu
     return once, once * (c.host_backward + again)
 
 
 def _between_stages(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> Column:
-    """Seconds that the slowest stage waits for its neighbours' tensors, for one micro-batch."""
-    split = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tp, 1)
+    """Seconds that the slowest stage waits for its neighbours' tensors, for one micro-batch.
+
+    Each tensor-parallel rank sends its share over its own NIC; the receivers gather the rest inside
+    the island. Source: Narayanan et al., arXiv:2104.04473, section 4.1.
+    """
     tokens = layout.micro_batch * np.asarray(work.seq_len, float) / layout.cp
     stride = np.asarray(layout.tp) * layout.cp * layout.dp_shard * layout.dp_replicate
-    one = send_s(2.0 * tokens * work.hidden / split, stride, machine, c)
+    one = send_s(2.0 * tokens * work.hidden / layout.tp, stride, machine, c)
     pieces = np.maximum(layout.virtual_stages, 1)
     return np.where(np.asarray(layout.pp) > 1, c.p2p_exposed * 2.0 * pieces * one, 0.0)
 
