@@ -26,6 +26,9 @@ from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, RECOMPUTE, SCHEDULES
 Floats = NDArray[np.float64]
 # Standard deviations from the median to the ninth decile.
 _P90 = 1.2816
+# Share of the multiprocessors that move tokens between experts: 20 of an H800's 132
+# (DeepSeek-V3, arXiv:2412.19437, section 3.2.2).
+_SENDING = 20 / 132
 PARTS = ("compute", "tp", "cp", "ep", "pp", "dp", "bubble", "optimizer", "offload", "overhead")
 
 
@@ -80,7 +83,9 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     backward = backward + again * forward + _selected(work, layout, forward, block.attention_s, c)
     tp = tensor_s(work, machine, layout, c)
     cp = context_s(work, machine, layout, block.attention_s, c)
-    ep = _beside_compute(share * expert_s(work, machine, layout, c), forward, layout)
+    ep = _beside_compute(
+        share * expert_s(work, machine, layout, c), forward + backward, 2 + again, layout
+    )
     host_f, host_b = _host(work, machine, layout, share, again, c)
     wait_f = _smooth_max(forward + tp + cp + ep, host_f) - (forward + tp + cp + ep)
     busy_b = backward + (1 + again) * (tp + ep) + (2 + again) * cp
@@ -111,15 +116,21 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     return parts
 
 
-def _beside_compute(expert_s: Column, forward_s: Column, layout: Layout) -> Column:
-    """What is left of the all-to-all where one micro-batch's hides behind another's compute.
+def _beside_compute(expert_s: Column, compute_s: Column, passes: Column, layout: Layout) -> Column:
+    """What is left of a pass's all-to-all where it hides behind another micro-batch's compute.
 
-    DualPipe pairs a forward with a backward chunk for this; the paper calls the traffic fully
-    hidden where it is shorter than compute. A tenth is kept for what starts and ends the pair.
-    Source: DeepSeek-V3, arXiv:2412.19437, section 3.2.1.
+    DualPipe pairs one micro-batch's forward with another's backward pass, and the traffic of both
+    runs beside the compute of both. While it runs it takes its share of the multiprocessors.
+    Source: DeepSeek-V3, arXiv:2412.19437, sections 3.2.1 and 3.2.2.
+
+    Args:
+        expert_s: of one pass over a block.
+        compute_s: of all passes over it.
+        passes: over the block: forward, backward, and what is recomputed.
     """
     paired = is_one_of(SCHEDULES, ("dualpipev",), layout.schedule) > 0
-    left = np.maximum(0.1 * np.asarray(expert_s), expert_s - 0.9 * np.asarray(forward_s))
+    hidden = np.asarray(compute_s) / passes
+    left = np.maximum(_SENDING * np.asarray(expert_s), expert_s - hidden)
     return np.where(paired, left, expert_s)
 
 
