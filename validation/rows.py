@@ -199,6 +199,8 @@ def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[
         "island_latency_s": 2e-6 if chip.link_bytes_per_s else 8e-6,
         "node_devices": per_node,
         "net_bytes_per_s": net,
+        "block_devices": float("inf"),
+        "spine_bytes_per_s": net,
         "net_latency_s": 8e-6,
         "host_bytes_per_s": chip.host_bytes_per_s,
         "host_memory_bytes": node.host_memory_bytes / per_node,
