@@ -25,8 +25,8 @@ from validation.errors import figures_of
 from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
 from validation.memory_of import fits, peak_gib
-from validation.recompute import settled
 from validation.rows import Row, measured_csv, read_rows, resolve
+from validation.settle import settled
 
 from irongrid.spec.catalog import load_coefficients
 

@@ -82,6 +82,11 @@ class Row:
         return "recompute=none" in self.assumed
 
     @property
+    def shards_unknown(self) -> bool:
+        """Whether the row does not say how its model is split, nor whether weights are sharded."""
+        return any(told.startswith("zero=") for told in self.assumed)
+
+    @property
     def is_lora(self) -> bool:
         """Whether only adapters are trained."""
         return self.values["lora_rank"] > 0

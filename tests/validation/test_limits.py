@@ -14,8 +14,8 @@ from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
 from validation.names import device_of
 from validation.plan_regret import correlations, regrets
-from validation.recompute import settled
 from validation.rows import Row, measured_csv, read_rows
+from validation.settle import settled
 
 from irongrid.spec.catalog import load_coefficients
 
