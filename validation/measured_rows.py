@@ -74,9 +74,7 @@ def calibrated(shown: Sequence[Row], shipped: Learnt) -> Learnt:
     """The shipped fit with some rows of the file learnt as well."""
     ids = {row.row_id for row in shown}
     known = usable([row for row in public_rows() if row.row_id not in ids])
-    return learn(
-        [*known, *shown], shipped, boosted=ids, rounds=12, spread=shipped.coefficients.spread
-    )
+    return learn([*known, *shown], shipped, rounds=12, spread=shipped.coefficients.spread)
 
 
 def _write(path: Path, rows: Sequence[Row], time: Prediction, memory: Any) -> None:
