@@ -10,6 +10,7 @@ from tests.cost.cases import FORMULAS, GPT3, LLAMA_8B, SHIPPED, plan, pool, time
 
 from irongrid.cost.step import PARTS
 from irongrid.domain.model import Experts
+from irongrid.spec.catalog import model
 
 
 def test_parts_add_up_to_the_whole() -> None:
@@ -152,6 +153,22 @@ def test_dualpipe_hides_the_all_to_all_behind_compute() -> None:
     )
 
     assert paired.parts_s["ep"] < 0.5 * plain.parts_s["ep"]
+
+
+def test_deepseek_v3_under_dualpipe_takes_what_its_report_says() -> None:
+    # arXiv:2412.19437, table 1: 180,000 H800 hours for a million million tokens, 19.9 s a step of
+    # 15,360 sequences of 4,096 tokens; section 3.2: pp 16, ep 64, ZeRO-1 and no recomputed blocks.
+    published = plan(
+        world_size=2048, tp=1, pp=16, ep=64, dp_shard=128, grad_accum=120, zero="1",
+        schedule="dualpipev", virtual_stages=2, recompute="none",
+    )  # fmt: skip
+
+    step = time_of(
+        [published], model=model("deepseek-v3"), machines=pool("H800", 256, net_bytes_per_s=50e9),
+        precision="fp8", seq_len=4096,
+    )  # fmt: skip
+
+    assert step.p50_s == pytest.approx([19.9], rel=0.1)
 
 
 @given(
