@@ -47,7 +47,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "host_backward": {"*": (1.0, 0.15)},
     "host_tp_growth": {"*": (0.2, 0.7)},
     "host_grace": {"*": (0.55, 0.2)},
-    "step_s": {"*": (0.03, 1.0), "each": (1.0, 0.8)},
+    "step_s": {"*": (0.03, 1.0)},
     "micro_batch_s": {"*": (3e-4, 1.0)},
     "island_share": {"*": (0.75, 0.15)},
     "net_share": {"*": (0.85, 0.15)},

@@ -40,7 +40,6 @@ TABLES: Mapping[str, str] = {
     "flash_behaviour": "behaviour",
     "flash_efficiency": "generation",
     "host_expert_s": "behaviour",
-    "step_s": "behaviour",
     "tp_exposed": "behaviour",
     "expert_exposed": "behaviour",
     "bubble": "schedule",
@@ -123,7 +122,7 @@ class Coefficients:
     host_backward: float
     host_tp_growth: float
     host_grace: float
-    step_s: Table
+    step_s: float
     micro_batch_s: float
     island_share: float
     net_share: float

@@ -108,7 +108,7 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
         "offload": offload,
         "overhead": counted * (wait_f + wait_b)
         + micro * np.maximum(layout.virtual_stages, 1) * c.micro_batch_s
-        + look_up(c.step_s, work.runtime),
+        + c.step_s,
     }
     ranks = np.asarray(layout.tp) * layout.pp * layout.dp_replicate * layout.dp_shard * layout.cp
     late = c.straggle * np.maximum(np.log2(np.maximum(ranks, 1) / 8), 0.0)
