@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from benchmarks.report import at_most, finish
 from validation.learn import Learnt, document_of, learn, predict, usable
-from validation.recompute import settled
 from validation.rows import measured_csv, read_rows
+from validation.settle import settled
 
 from irongrid.cost.spread import Spread
 

@@ -44,10 +44,7 @@ def left_out(
         allowed = [row for row in shown if group_of(row) == group]
         ids = {row.row_id for row in seen}
         extra = [row for row in usable(allowed) if row.row_id not in ids]
-        boosted = {row.row_id for row in extra}
-        learnt = learn(
-            [*seen, *extra], start, boosted=boosted, rounds=8, spread=start.coefficients.spread
-        )
+        learnt = learn([*seen, *extra], start, rounds=8, spread=start.coefficients.spread)
         part = predict([rows[i] for i in members], learnt.coefficients)
         p50[members], p90[members] = part.step_time_s, part.step_time_s_p90
         novelty[members] = part.novelty

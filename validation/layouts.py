@@ -19,7 +19,7 @@ def layout_of(
     fields: Mapping[str, str], shape: ModelShape, device: Device, assumed: list[str]
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     given = {k: positive(fields, k) for k in ("tp", "pp", "cp", "ep", "dp", "gpus")}
-    tp = given["tp"] or assume(assumed, "tp", _mixed_tp(fields))
+    tp = given["tp"] or assume(assumed, "tp", _noted_tp(fields))
     pp = given["pp"] or assume(assumed, "pp", 1)
     cp = given["cp"] or 1.0
     gpus = given["gpus"] or tp * pp * cp * (given["dp"] or assume(assumed, "dp", 1))
@@ -31,6 +31,8 @@ def layout_of(
         "offload_tier": 0.0, "context": 0.0, "compression": 0.0, "recompute_share": 1.0,
     }  # fmt: skip
     values |= _sharding(fields, device, dp)
+    if not given["tp"] and not fields.get("zero"):
+        assumed.append(f"zero={ZERO[int(values['zero'])]}")
     values |= _recompute(fields, device, assumed)
     choices = _batches(fields, shape, dp, pp, values, assumed)
     return values, choices
@@ -55,12 +57,15 @@ def _sharding(fields: Mapping[str, str], device: Device, dp: float) -> dict[str,
     }
 
 
-def _mixed_tp(fields: Mapping[str, str]) -> float:
-    """Tensor ranks of the fullest device where types are mixed: the largest split least.
+def _noted_tp(fields: Mapping[str, str]) -> float:
+    """Tensor ranks where no column has them: what the notes say of them, or one.
 
-    Cards of one size split alike, to the degree that the row names; of several sizes, the largest
-    need not split at all.
+    Of mixed devices, those of the fullest one: cards of one size split alike, to the degree that
+    the row names; of several sizes, the largest need not split at all.
     """
+    way = re.search(r"(\d+)-way (?:model|tensor)", fields.get("notes", ""))
+    if way:
+        return float(way[1])
     most = re.search(r"TP degrees up to (\d+)", fields.get("notes", ""))
     small = "2080" in fields.get("gpu", "")
     return float(most[1]) if most and not small else 1.0

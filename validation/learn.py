@@ -1,7 +1,7 @@
 """Learn coefficients from rows: the formulas' fit, then the residual near the rows."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +28,8 @@ CENTRE = np.array([parameter.centre for parameter in PARAMETERS])
 AMPLITUDE, NOISE = 0.12, 0.08
 # Rows of a source beyond this many share their weight, so that a large sweep is one voice of many.
 _VOICES = 40
-# Weight of a row whose precision is not stated; of calibration rows over the others.
-_VAGUE, _BOOST = 0.1, 3.0
+# Weight of a row whose precision is not stated.
+_VAGUE = 0.1
 
 
 def _before_any_row() -> Coefficients:
@@ -56,7 +56,7 @@ def usable(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.counts and "+" not in row.gpu and row.has_layout]
 
 
-def points_of(rows: Sequence[Row], boosted: Collection[str] = ()) -> Points:
+def points_of(rows: Sequence[Row]) -> Points:
     """Rows as the points of a fit."""
     count = Counter(row.source for row in rows)
     weight = [min(1.0, (_VOICES / count[row.source]) ** 0.8) for row in rows]
@@ -64,7 +64,6 @@ def points_of(rows: Sequence[Row], boosted: Collection[str] = ()) -> Points:
         w * (_VAGUE if any("precision" in told for told in row.assumed) else 1.0)
         for w, row in zip(weight, rows, strict=True)
     ]
-    weight = [_BOOST if r.row_id in boosted else w for w, r in zip(weight, rows, strict=True)]
     work, machine, layout = inputs_of([row.values for row in rows])
     return Points(
         work=work,
@@ -79,7 +78,6 @@ def learn(
     rows: Sequence[Row],
     start: Learnt | None = None,
     *,
-    boosted: Collection[str] = (),
     rounds: int = 12,
     spread: Spread | None = None,
 ) -> Learnt:
@@ -87,11 +85,10 @@ def learn(
 
     Args:
         start: where the search for the optimum begins; the optimum does not depend on it.
-        boosted: ids of rows that count for more, as they are of the case that matters.
     """
     like = start.coefficients if start is not None else BEFORE
     resolved = resolve(rows, like)
-    points = points_of(resolved, boosted)
+    points = points_of(resolved)
     vector = start.vector if start is not None else CENTRE
     found = fit(points, PARAMETERS, vector, BEFORE, rounds)
     learnt = with_residual(points, found.coefficients, AMPLITUDE, NOISE)

@@ -25,8 +25,8 @@ from validation.errors import figures_of
 from validation.holdout import calibration_rows, left_out
 from validation.learn import Learnt, Prediction, learn, learnt_from, predict, usable
 from validation.memory_of import fits, peak_gib
-from validation.recompute import settled
 from validation.rows import Row, measured_csv, read_rows, resolve
+from validation.settle import settled
 
 from irongrid.spec.catalog import load_coefficients
 
@@ -74,9 +74,7 @@ def calibrated(shown: Sequence[Row], shipped: Learnt) -> Learnt:
     """The shipped fit with some rows of the file learnt as well."""
     ids = {row.row_id for row in shown}
     known = usable([row for row in public_rows() if row.row_id not in ids])
-    return learn(
-        [*known, *shown], shipped, boosted=ids, rounds=12, spread=shipped.coefficients.spread
-    )
+    return learn([*known, *shown], shipped, rounds=12, spread=shipped.coefficients.spread)
 
 
 def _write(path: Path, rows: Sequence[Row], time: Prediction, memory: Any) -> None:

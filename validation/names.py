@@ -13,7 +13,7 @@ from irongrid.spec.models import model as catalog_model
 # Models of the rows that the catalog does not have. State-space blocks are written as attention of
 # the same weights that sees 2,560 tokens, which is what their scans cost in the rows of Nano.
 # Sources: NVIDIA Nemotron 3 Nano and Nemotron-H reports (arXiv:2512.20848, arXiv:2504.03624) and
-# Nemotron-4's (arXiv:2402.16819, arXiv:2406.11704).
+# Nemotron-4's (arXiv:2402.16819, arXiv:2406.11704); PaLM (arXiv:2204.02311, table 1).
 _HYBRID_NANO = ModelShape(
     layers=26, hidden=2688, heads=54, kv_heads=2, head_dim=128, ffn=1856, vocab=131072, tied=False,
     gated=False, window=25600, windowed_layers=20,
@@ -46,6 +46,9 @@ _SHAPES: dict[str, ModelShape] = {
     "nemotron4340b": ModelShape(
         layers=96, hidden=18432, heads=96, kv_heads=8, ffn=73728, vocab=256000, tied=False,
         gated=False,
+    ),
+    "palm540b": ModelShape(
+        layers=118, hidden=18432, heads=48, kv_heads=1, head_dim=256, ffn=73728, vocab=256000,
     ),
     "opt350m": ModelShape(
         layers=24, hidden=1024, heads=16, kv_heads=16, ffn=4096, vocab=50272, gated=False,

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.report import at_most, finish
 from numpy.typing import NDArray
 from validation.measured_rows import predicted
-from validation.recompute import settled
 from validation.rows import Row, read_rows
+from validation.settle import settled
 
 Floats = NDArray[np.float64]
 LEAST = 3

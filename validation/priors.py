@@ -15,7 +15,6 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "*": (1.0, 0.001), "each": (1.0, 0.01), "fp8": (0.9, 0.15), "mxfp8": (0.85, 0.15),
         "nvfp4": (0.65, 0.25),
     },
-    "behaviour_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06)},
     "device_efficiency": {"*": (1.0, 0.001), "each": (1.0, 0.06), "other": (1.0, 0.08)},
     "flash_behaviour": {
         "*": (1.0, 0.001), "each": (1.0, 0.25), "megatron": (1.3, 0.25), "nemo": (1.3, 0.25),
@@ -32,10 +31,6 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "expert_half_tokens": {"*": (300.0, 0.5)},
     "elementwise_passes": {"*": (12.0, 0.5)},
     "activation_passes": {"*": (2.5, 0.5)},
-    "fusion": {
-        "*": (1.0, 0.001), "each": (1.0, 0.3), "torchtitan-eager": (2.0, 0.3),
-        "maxtext": (0.7, 0.3),
-    },
     "cast_passes": {"*": (2.0, 0.7)},
     "flash_efficiency": {
         "*": (0.42, 0.3), "each": (1.0, 0.25), "ampere": (1.2, 0.2), "tpu": (1.5, 0.25),
@@ -44,10 +39,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "score_passes": {"*": (5.0, 0.5)},
     "softmax_fallback": {"*": (2.0, 0.4)},
     "head_passes": {"*": (8.0, 0.5)},
-    "host_layer_s": {
-        "*": (6e-4, 0.7), "each": (1.0, 0.7), "megatron-deepspeed": (2.0, 0.7),
-        "llm-foundry": (1.2, 0.7),
-    },
+    "host_layer_s": {"*": (6e-4, 0.7)},
     "host_expert_s": {
         "*": (2.5e-3, 0.3), "each": (1.0, 0.3), "megatron-bridge-2604": (1.6, 0.3),
         "megatron-bridge-2511": (1.6, 0.3), "megatron-bridge-2509": (1.0, 0.3),
@@ -55,7 +47,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
     "host_backward": {"*": (1.0, 0.15)},
     "host_tp_growth": {"*": (0.2, 0.7)},
     "host_grace": {"*": (0.55, 0.2)},
-    "step_s": {"*": (0.03, 1.0), "each": (1.0, 0.8)},
+    "step_s": {"*": (0.03, 1.0)},
     "micro_batch_s": {"*": (3e-4, 1.0)},
     "island_share": {"*": (0.75, 0.15)},
     "net_share": {"*": (0.85, 0.15)},
@@ -75,10 +67,7 @@ PRIOR: dict[str, dict[str, tuple[float, float]]] = {
         "*": (1.0, 0.05), "each": (1.0, 0.05), "zb-1p": (0.39, 0.2), "zb-2p": (0.07, 0.5),
         "zbv": (0.1, 0.3), "dualpipev": (0.15, 0.3),
     },
-    "dp_exposed": {
-        "*": (0.5, 0.4), "each": (1.0, 0.4), "megatron-2021": (1.6, 0.3),
-        "megatron-2022": (1.6, 0.3), "megatron-deepspeed": (1.6, 0.3),
-    },
+    "dp_exposed": {"*": (0.5, 0.4)},
     "shard_exposed": {"*": (0.2, 0.5), "each": (1.0, 0.4), "zero3-2021": (9.0, 0.3)},
     "shard_hidden": {"*": (0.9, 0.2)},
     "recompute_share": {"*": (0.97, 0.05), "each": (1.0, 0.08)},

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +80,11 @@ class Row:
     def recomputes_unknown(self) -> bool:
         """Whether the row does not say what is recomputed."""
         return "recompute=none" in self.assumed
+
+    @property
+    def shards_unknown(self) -> bool:
+        """Whether the row does not say how its model is split, nor whether weights are sharded."""
+        return any(told.startswith("zero=") for told in self.assumed)
 
     @property
     def is_lora(self) -> bool:
@@ -200,8 +204,8 @@ def _machine(fields: Mapping[str, str], device: Device, precision: str) -> dict[
         "island_latency_s": 2e-6 if chip.link_bytes_per_s else 8e-6,
         "node_devices": per_node,
         "net_bytes_per_s": net,
-        "pod_devices": inf,
-        "core_bytes_per_s": net,
+        "block_devices": float("inf"),
+        "spine_bytes_per_s": net,
         "net_latency_s": 8e-6,
         "host_bytes_per_s": chip.host_bytes_per_s,
         "host_memory_bytes": node.host_memory_bytes / per_node,

@@ -1,7 +1,6 @@
 """Columns for tests of memory: one model, one plan, and any field changed by keyword."""
 
 import json
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +86,8 @@ def machine(**changes: Any) -> Machine:
         "memory_bytes": 80 * GIB, "generation": GENERATIONS.index("ampere"), "host": 0,
         "island_devices": 8, "island_bytes_per_s": 300e9, "island_latency_s": 3e-6,
         "node_devices": 8, "net_bytes_per_s": 25e9, "net_latency_s": 1e-5,
-        "pod_devices": inf, "core_bytes_per_s": 25e9, "host_bytes_per_s": 25e9,
-        "host_memory_bytes": 128e9, "nvme_bytes_per_s": 0.0,
+        "block_devices": float("inf"), "spine_bytes_per_s": 25e9,
+        "host_bytes_per_s": 25e9, "host_memory_bytes": 128e9, "nvme_bytes_per_s": 0.0,
         "cxl_bytes_per_s": 0.0, "peak_watts": 400.0, "idle_watts": 60.0, "power_exponent": 1.0,
     }  # fmt: skip
     return Machine(**(figures | changes))

@@ -10,6 +10,7 @@ from tests.cost.cases import FORMULAS, GPT3, LLAMA_8B, SHIPPED, plan, pool, time
 
 from irongrid.cost.step import PARTS
 from irongrid.domain.model import Experts
+from irongrid.spec.catalog import model
 
 
 def test_parts_add_up_to_the_whole() -> None:
@@ -64,16 +65,16 @@ def test_a_faster_network_helps_sharding_more_than_a_pipeline() -> None:
     assert gains[0] > gains[1] > 1.0
 
 
-def test_a_thin_core_slows_only_what_is_wider_than_a_pod() -> None:
-    # Pods of 8 nodes; the core carries a sixteenth of what their devices could send.
+def test_a_narrow_spine_slows_only_what_is_wider_than_a_block() -> None:
+    # Blocks of 8 nodes; the spine carries a sixteenth of what their devices could send.
     whole = pool()
     site = whole.levels[-1]
     block = replace(site, name="block", devices=64)
-    thin = replace(whole, levels=(whole.levels[0], block, replace(site, oversubscription=16.0)))
+    narrow = replace(whole, levels=(whole.levels[0], block, replace(site, oversubscription=16.0)))
     wide = plan(pp=1, tp=8, dp_shard=128, zero="fsdp", grad_accum=1, virtual_stages=1)
 
     slower = [
-        time_of([one], machines=thin).p50_s / time_of([one], machines=whole).p50_s
+        time_of([one], machines=narrow).p50_s / time_of([one], machines=whole).p50_s
         for one in (plan(), wide)
     ]
 
@@ -169,3 +170,42 @@ def test_dualpipe_hides_the_all_to_all_behind_compute() -> None:
     )
 
     assert paired.parts_s["ep"] < 0.5 * plain.parts_s["ep"]
+
+
+def test_deepseek_v3_under_dualpipe_takes_what_its_report_says() -> None:
+    # arXiv:2412.19437, table 1: 180,000 H800 hours for a million million tokens, 19.9 s a step of
+    # 15,360 sequences of 4,096 tokens; section 3.2: pp 16, ep 64, ZeRO-1 and no recomputed blocks.
+    published = plan(
+        world_size=2048, tp=1, pp=16, ep=64, dp_shard=128, grad_accum=120, zero="1",
+        schedule="dualpipev", virtual_stages=2, recompute="none",
+    )  # fmt: skip
+
+    step = time_of(
+        [published], model=model("deepseek-v3"), machines=pool("H800", 256, net_bytes_per_s=50e9),
+        precision="fp8", seq_len=4096,
+    )  # fmt: skip
+
+    assert step.p50_s == pytest.approx([19.9], rel=0.1)
+
+
+@given(
+    tp=st.sampled_from([1, 2, 4, 8]),
+    pp=st.sampled_from([1, 2, 4, 8]),
+    micro_batch=st.sampled_from([1, 2, 4]),
+    recompute=st.sampled_from(["none", "selective", "full"]),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_plans_time_does_not_depend_on_the_plans_beside_it(
+    tp: int, pp: int, micro_batch: int, recompute: str
+) -> None:
+    wanted = plan(
+        tp=tp, pp=pp, dp_replicate=64 // (tp * pp), micro_batch=micro_batch, recompute=recompute,
+        schedule="1f1b", virtual_stages=1,
+    )  # fmt: skip
+    others = [plan(), plan(tp=1, pp=1, dp_shard=64, zero="fsdp", micro_batch=8, grad_accum=1)]
+
+    alone = time_of([wanted], coefficients=SHIPPED)
+    beside = time_of([wanted, *others], coefficients=SHIPPED)
+
+    assert beside.p50_s[0] == pytest.approx(alone.p50_s[0], rel=1e-9)
+    assert beside.p90_s[0] == pytest.approx(alone.p90_s[0], rel=1e-9)

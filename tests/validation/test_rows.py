@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from validation.learn import learnt_from, predict
 from validation.measured_rows import COLUMNS, main
-from validation.recompute import settled
 from validation.rows import read_rows, row_of
+from validation.settle import settled
 
 from irongrid.cost.coefficients import BEHAVIOURS, Coefficients
-from irongrid.domain.plan import RECOMPUTE
+from irongrid.domain.plan import RECOMPUTE, ZERO
 from irongrid.spec.catalog import load_coefficients
 
 LLAMA = {
@@ -71,6 +71,29 @@ def test_what_fits_recomputes_nothing_and_what_does_not_recomputes_enough() -> N
     assert kept.values["recompute"] == RECOMPUTE.index("none")
     assert cut.values["recompute"] == RECOMPUTE.index("full")
     assert any(told.startswith("recompute=full") for told in cut.assumed)
+
+
+def test_a_run_of_unknown_split_that_fits_no_device_whole_is_read_as_sharded() -> None:
+    unsaid = {**LLAMA, "tp": "", "pp": "", "dp": "", "zero": "", "gpus": "64", "recompute": "full"}
+    small, large = (row_of({**unsaid, "model": f"llama2-{size}"}) for size in ("7b", "70b"))
+
+    whole, sharded = settled([small, large])
+
+    assert whole == small
+    assert ZERO[int(sharded.values["zero"])] == "fsdp"
+    assert sharded.values["dp_shard"] == 64
+    assert "zero=fsdp" in sharded.assumed
+    assert (
+        settled([row_of({**unsaid, "tp": "1", "model": "llama2-70b"})])[0].values["zero"]
+        != (sharded.values["zero"])
+    )
+
+
+def test_the_degree_of_a_model_split_is_read_from_the_notes() -> None:
+    row = row_of({**LLAMA, "tp": "", "dp": "", "gpus": "24", "notes": "12-way model x 2-way data"})
+
+    assert row.values["tp"] == 12
+    assert "tp=12" in row.assumed
 
 
 def test_the_command_writes_a_line_for_every_row(tmp_path: Path) -> None:

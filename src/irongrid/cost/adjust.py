@@ -12,11 +12,10 @@ from irongrid.cost.coefficients import TABLES, VOCABULARIES, Coefficients
 from irongrid.cost.recalibrate import Fit, Parameter, Points, fit
 
 # What differs between one site's runs and the published ones, with how far, in log units: devices'
-# and frameworks' efficiency, the host's launch times, and the networks' share of their rate.
+# efficiency, the host's launch times, and the networks' share of their rate.
 _MOVABLE = {
     "gemm_efficiency": 0.15,
     "flash_efficiency": 0.15,
-    "behaviour_efficiency": 0.10,
     "host_layer_s": 0.30,
     "step_s": 0.30,
     "shard_exposed": 0.30,

@@ -36,18 +36,13 @@ Table = NDArray[np.float64]
 TABLES: Mapping[str, str] = {
     "gemm_efficiency": "generation",
     "precision_efficiency": "precision",
-    "behaviour_efficiency": "behaviour",
     "device_efficiency": "device",
     "flash_behaviour": "behaviour",
-    "fusion": "behaviour",
     "flash_efficiency": "generation",
-    "host_layer_s": "behaviour",
     "host_expert_s": "behaviour",
-    "step_s": "behaviour",
     "tp_exposed": "behaviour",
     "expert_exposed": "behaviour",
     "bubble": "schedule",
-    "dp_exposed": "behaviour",
     "shard_exposed": "behaviour",
     "recompute_share": "behaviour",
     "selective_share": "behaviour",
@@ -61,7 +56,6 @@ class Coefficients:
     Attributes:
         gemm_efficiency: share of the dense peak that a large matrix product reaches.
         precision_efficiency: the same, relative to bf16, for a narrower type.
-        behaviour_efficiency: of a framework's kernels relative to the others'.
         device_efficiency: of a device's products relative to its generation's.
         power_exponent: how the rate follows the device's power limit, against its generation's.
         gemm_half_k, gemm_half_n: inner and outer width at which half of the rate is reached.
@@ -71,7 +65,6 @@ class Coefficients:
         expert_efficiency, expert_half_tokens: of grouped products over experts.
         elementwise_passes: reads and writes of the residual stream in a block's forward pass.
         activation_passes: the same of the feed-forward layer's inner width.
-        fusion: memory passes of a framework relative to the others: fewer where it fuses more.
         cast_passes: further passes over a product's input where it is quantised.
         flash_efficiency: share of the bf16 peak that fused attention reaches.
         flash_behaviour: of a framework's fused attention relative to the others'.
@@ -84,7 +77,7 @@ class Coefficients:
         host_tp_growth: growth of host time from tp 1 to tp 8.
         host_grace: host time on a Grace CPU over that on x86.
         step_s: constant time of one optimizer step.
-        micro_batch_s: constant time of one micro-batch of a stage.
+        micro_batch_s: constant time of one micro-batch of a stage, or of one piece of it.
         island_share, net_share: share of the link rate that a long collective reaches.
         collective_latency: latencies over those of the links.
         tp_exposed: share of tensor-parallel traffic that nothing hides.
@@ -106,7 +99,6 @@ class Coefficients:
 
     gemm_efficiency: Table
     precision_efficiency: Table
-    behaviour_efficiency: Table
     device_efficiency: Table
     power_exponent: float
     gemm_half_k: float
@@ -118,7 +110,6 @@ class Coefficients:
     expert_half_tokens: float
     elementwise_passes: float
     activation_passes: float
-    fusion: Table
     cast_passes: float
     flash_efficiency: Table
     flash_behaviour: Table
@@ -126,12 +117,12 @@ class Coefficients:
     score_passes: float
     softmax_fallback: float
     head_passes: float
-    host_layer_s: Table
+    host_layer_s: float
     host_expert_s: Table
     host_backward: float
     host_tp_growth: float
     host_grace: float
-    step_s: Table
+    step_s: float
     micro_batch_s: float
     island_share: float
     net_share: float
@@ -143,7 +134,7 @@ class Coefficients:
     expert_passes: float
     p2p_exposed: float
     bubble: Table
-    dp_exposed: Table
+    dp_exposed: float
     shard_exposed: Table
     shard_hidden: float
     recompute_share: Table

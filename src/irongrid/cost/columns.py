@@ -76,9 +76,10 @@ class Machine:
         host: 0 x86, 1 grace, 2 other.
         island_devices, island_bytes_per_s: the scale-up domain, one direction per device.
         node_devices: devices that share a node's NICs and host.
-        net_bytes_per_s: scale-out, one direction per device, inside a pod.
-        pod_devices: devices under switches that carry all that they send.
-        core_bytes_per_s: between pods, one direction per device where all send at once.
+        net_bytes_per_s: scale-out, one direction per device, up to the first oversubscribed level.
+        block_devices: devices below that level; infinite where nothing is oversubscribed.
+        spine_bytes_per_s: one direction per device where all of them send beyond their block at
+            once, oversubscription taken off.
         net_latency_s, island_latency_s: of one hop.
         host_bytes_per_s: device to host memory.
         host_memory_bytes: per device.
@@ -96,8 +97,8 @@ class Machine:
     island_latency_s: Column
     node_devices: Column
     net_bytes_per_s: Column
-    pod_devices: Column
-    core_bytes_per_s: Column
+    block_devices: Column
+    spine_bytes_per_s: Column
     net_latency_s: Column
     host_bytes_per_s: Column
     host_memory_bytes: Column

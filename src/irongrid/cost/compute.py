@@ -67,7 +67,6 @@ def _rates(work: Work, machine: Machine, c: Coefficients) -> _Rates:
     clocks = np.clip(power, 0.5, 2.0) ** c.power_exponent
     efficiency = (
         look_up(c.gemm_efficiency, machine.generation)
-        * look_up(c.behaviour_efficiency, work.runtime)
         * look_up(c.device_efficiency, device_of(machine))
         * clocks
     )
@@ -110,8 +109,7 @@ def block_time(work: Work, machine: Machine, layout: Layout, c: Coefficients) ->
     scores_f, scores_b = _scores_s(work, machine, layout, tokens, r, c)
     dense = _feed_forward_s(work.ffn, work, layout, tokens, r, c)
     expert = _experts_s(work, layout, tokens, r, c)
-    loose = look_up(c.fusion, work.runtime)
-    inner = loose * c.activation_passes * 2.0 * tokens / layout.tp / r.bytes_per_s
+    inner = c.activation_passes * 2.0 * tokens / layout.tp / r.bytes_per_s
     dense_passes = passes + inner * work.ffn * (1 + work.gated)
     routed = work.top_k * np.asarray(work.expert_ffn) + work.shared_ffn
     expert_passes = passes + inner * routed * (1 + work.gated)
@@ -194,8 +192,8 @@ def _elementwise_s(
     """Norms, residuals, dropout and casts of the residual stream; split by sequence parallelism."""
     split = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tp, 1)
     narrow = is_one_of(PRECISIONS, _NARROW, work.precision)
-    passes = c.elementwise_passes * look_up(c.fusion, work.runtime)
-    return 2.0 * tokens * work.hidden * (passes / split + c.cast_passes * narrow) / r.bytes_per_s
+    passes = c.elementwise_passes / split + c.cast_passes * narrow
+    return 2.0 * tokens * work.hidden * passes / r.bytes_per_s
 
 
 def _scores_s(
@@ -225,8 +223,7 @@ def _scores_s(
     odd = np.where(np.floor(bare) % 4 > 0, c.softmax_fallback, 1.0)
     squares = tokens * seq * heads
     written = 4.0 * squares * width / (r.half_flops_per_s * c.score_efficiency)
-    loose = look_up(c.fusion, work.runtime)
-    written = written + loose * c.score_passes * 2.0 * squares * odd / r.bytes_per_s
+    written = written + c.score_passes * 2.0 * squares * odd / r.bytes_per_s
     return (
         np.where(unfused > 0, written, flash),
         np.where(unfused > 0, 2.0 * written, 2.5 * flash),

@@ -1,13 +1,12 @@
 """Domain values into the columns that the formulas read."""
 
 from collections.abc import Sequence
-from math import inf
 
 import numpy as np
 
 from irongrid.cost.coefficients import BEHAVIOURS
 from irongrid.cost.columns import Layout, Machine, Work
-from irongrid.domain.fleet import GENERATIONS, Pool
+from irongrid.domain.fleet import GENERATIONS, Level, Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import (
     COMPRESSIONS,
@@ -92,10 +91,8 @@ def machine_of(pool: Pool, training: Training) -> Machine:
     inside = [level for level in pool.levels if level.name == "node"]
     near = device.link_bytes_per_s or (islands or inside or pool.levels)[0].bytes_per_s
     outer = [level for level in pool.levels if level.name not in ("island", "node")]
-    rates = [level.bytes_per_s / level.oversubscription for level in outer] or [near]
-    far, core = max(rates), min(rates)
-    full = [level.devices for level in outer if level.bytes_per_s / level.oversubscription == far]
-    for name, rate in (("memory", device.memory_bytes_per_s), ("link", near), ("network", core)):
+    far, block, spine = _network(outer, near)
+    for name, rate in (("memory", device.memory_bytes_per_s), ("link", near), ("network", spine)):
         if not rate > 0:
             raise Refused(
                 "zero_bandwidth",
@@ -114,8 +111,8 @@ def machine_of(pool: Pool, training: Training) -> Machine:
         island_latency_s=(islands or inside or pool.levels)[0].latency_s,
         node_devices=node,
         net_bytes_per_s=far,
-        pod_devices=max(full) if core < far else inf,
-        core_bytes_per_s=core,
+        block_devices=block,
+        spine_bytes_per_s=spine,
         net_latency_s=max((level.latency_s for level in outer), default=0.0),
         host_bytes_per_s=device.host_bytes_per_s,
         host_memory_bytes=pool.host_memory_bytes / node,
@@ -125,6 +122,19 @@ def machine_of(pool: Pool, training: Training) -> Machine:
         idle_watts=device.idle_watts,
         power_exponent=device.power_exponent,
     )
+
+
+def _network(levels: Sequence[Level], near: float) -> tuple[float, float, float]:
+    """Byte/s of a device in its block, the block's devices, and byte/s beyond it.
+
+    A block ends where a level carries less than those below it.
+    """
+    rates = [level.bytes_per_s / level.oversubscription for level in levels]
+    if not rates or min(rates) >= rates[0]:
+        rate = rates[0] if rates else near
+        return rate, float("inf"), rate
+    wide = next(i for i, rate in enumerate(rates) if rate < rates[0])
+    return rates[0], float(levels[wide - 1].devices), min(rates)
 
 
 def layout_of(plans: Sequence[ParallelPlan]) -> Layout:

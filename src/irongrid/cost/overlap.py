@@ -126,7 +126,7 @@ def gradient_s(work: Work, machine: Machine, layout: Layout, c: Coefficients) ->
     ratio = np.array([_COMPRESSED[word] for word in COMPRESSIONS])
     bytes_each = 4.0 * look_up(ratio, layout.compression) + 2.0
     sync = _sync_s(bytes_each, work, machine, layout, c)
-    return sync * _trained(work) * look_up(c.dp_exposed, work.runtime)
+    return sync * _trained(work) * c.dp_exposed
 
 
 def shard_s(

@@ -27,7 +27,6 @@ _LENGTHS = {
 }  # fmt: skip
 # Distance between two cases that differ in a word only.
 _WORDS = {"behaviour": 0.9, "family": 1.5, "generation": 1.8, "precision": 0.8}
-_NEAR = 1e-3
 _ROWS = 4096
 
 
@@ -60,18 +59,17 @@ class Residual:
         }
 
     def at(self, features: Floats) -> tuple[Floats, Floats]:
-        """The correction of each case, and its novelty: 0 at a measured row, 1 far from all."""
+        """The correction of each case, and its novelty: 0 at a measured row, 1 far from all.
+
+        Every point counts for every case, so a case's answer does not depend on its company.
+        """
         if not self.pull.size:
             return np.zeros(len(features)), np.ones(len(features))
-        near = _within_reach(features, self.points)
-        points, pull = self.points[near], self.pull[near]
         shift, novelty = np.zeros(len(features)), np.ones(len(features))
-        if not pull.size:
-            return shift, novelty
         for start in range(0, len(features), _ROWS):
             part = slice(start, start + _ROWS)
-            alike = likeness(features[part], points)
-            shift[part] = alike @ pull
+            alike = likeness(features[part], self.points)
+            shift[part] = alike @ self.pull
             novelty[part] = 1.0 - alike.max(axis=1)
         return shift, novelty
 
@@ -83,13 +81,6 @@ def likeness(one: Floats, other: Floats) -> Floats:
     """Likeness of each case of one set to each of the other, 1 for equal ones."""
     squares = np.sum(one**2, axis=1)[:, None] + np.sum(other**2, axis=1)[None, :]
     return np.asarray(np.exp(-0.5 * np.maximum(squares - 2.0 * one @ other.T, 0.0)))
-
-
-def _within_reach(features: Floats, points: Floats) -> NDArray[np.bool_]:
-    """Points that are like at least one of the cases, going by each feature's range."""
-    low, high = features.min(axis=0), features.max(axis=0)
-    beyond = np.maximum(points - high, 0.0) + np.maximum(low - points, 0.0)
-    return np.asarray(np.exp(-0.5 * np.sum(beyond**2, axis=1)) > _NEAR)
 
 
 def features_of(work: Work, machine: Machine, layout: Layout, step_time_s: Floats) -> Floats:

@@ -26,6 +26,9 @@ from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, RECOMPUTE, SCHEDULES
 Floats = NDArray[np.float64]
 # Standard deviations from the median to the ninth decile.
 _P90 = 1.2816
+# Share of the multiprocessors that move tokens between experts: 20 of an H800's 132
+# (DeepSeek-V3, arXiv:2412.19437, section 3.2.2).
+_SENDING = 20 / 132
 PARTS = ("compute", "tp", "cp", "ep", "pp", "dp", "bubble", "optimizer", "offload", "overhead")
 
 
@@ -80,7 +83,9 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     backward = backward + again * forward + _selected(work, layout, forward, block.attention_s, c)
     tp = tensor_s(work, machine, layout, c)
     cp = context_s(work, machine, layout, block.attention_s, c)
-    ep = _beside_compute(share * expert_s(work, machine, layout, c), forward, layout)
+    ep = _beside_compute(
+        share * expert_s(work, machine, layout, c), forward + backward, 2 + again, layout
+    )
     host_f, host_b = _host(work, machine, layout, share, again, c)
     wait_f = _smooth_max(forward + tp + cp + ep, host_f) - (forward + tp + cp + ep)
     busy_b = backward + (1 + again) * (tp + ep) + (2 + again) * cp
@@ -102,8 +107,8 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
         "optimizer": optimizer,
         "offload": offload,
         "overhead": counted * (wait_f + wait_b)
-        + micro * c.micro_batch_s
-        + look_up(c.step_s, work.runtime),
+        + micro * np.maximum(layout.virtual_stages, 1) * c.micro_batch_s
+        + c.step_s,
     }
     ranks = np.asarray(layout.tp) * layout.pp * layout.dp_replicate * layout.dp_shard * layout.cp
     late = c.straggle * np.maximum(np.log2(np.maximum(ranks, 1) / 8), 0.0)
@@ -111,15 +116,21 @@ def _parts(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> dic
     return parts
 
 
-def _beside_compute(expert_s: Column, forward_s: Column, layout: Layout) -> Column:
-    """What is left of the all-to-all where one micro-batch's hides behind another's compute.
+def _beside_compute(expert_s: Column, compute_s: Column, passes: Column, layout: Layout) -> Column:
+    """What is left of a pass's all-to-all where it hides behind another micro-batch's compute.
 
-    DualPipe pairs a forward with a backward chunk for this; the paper calls the traffic fully
-    hidden where it is shorter than compute. A tenth is kept for what starts and ends the pair.
-    Source: DeepSeek-V3, arXiv:2412.19437, section 3.2.1.
+    DualPipe pairs one micro-batch's forward with another's backward pass, and the traffic of both
+    runs beside the compute of both. While it runs it takes its share of the multiprocessors.
+    Source: DeepSeek-V3, arXiv:2412.19437, sections 3.2.1 and 3.2.2.
+
+    Args:
+        expert_s: of one pass over a block.
+        compute_s: of all passes over it.
+        passes: over the block: forward, backward, and what is recomputed.
     """
     paired = is_one_of(SCHEDULES, ("dualpipev",), layout.schedule) > 0
-    left = np.maximum(0.1 * np.asarray(expert_s), expert_s - 0.9 * np.asarray(forward_s))
+    hidden = np.asarray(compute_s) / passes
+    left = np.maximum(_SENDING * np.asarray(expert_s), expert_s - hidden)
     return np.where(paired, left, expert_s)
 
 
@@ -145,17 +156,20 @@ def _host(
     """Host seconds to launch a block's forward and backward pass."""
     tall = 1 + c.host_tp_growth * np.square(np.minimum(np.asarray(layout.tp), 16) / 8)
     cpu = np.where(np.asarray(machine.host) == 1, c.host_grace, 1.0)
-    dense = look_up(c.host_layer_s, work.runtime)
-    once = ((1 - share) * dense + share * look_up(c.host_expert_s, work.runtime)) * tall * cpu
+    mixed = share * look_up(c.host_expert_s, work.runtime)
+    once = ((1 - share) * c.host_layer_s + mixed) * tall * cpu
     return once, once * (c.host_backward + again)
 
 
 def _between_stages(work: Work, machine: Machine, layout: Layout, c: Coefficients) -> Column:
-    """Seconds that the slowest stage waits for its neighbours' tensors, for one micro-batch."""
-    split = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tp, 1)
+    """Seconds that the slowest stage waits for its neighbours' tensors, for one micro-batch.
+
+    Each tensor-parallel rank sends its share over its own NIC; the receivers gather the rest inside
+    the island. Source: Narayanan et al., arXiv:2104.04473, section 4.1.
+    """
     tokens = layout.micro_batch * np.asarray(work.seq_len, float) / layout.cp
     stride = np.asarray(layout.tp) * layout.cp * layout.dp_shard * layout.dp_replicate
-    one = send_s(2.0 * tokens * work.hidden / split, layout.pp, stride, machine, c)
+    one = send_s(2.0 * tokens * work.hidden / layout.tp, layout.pp, stride, machine, c)
     pieces = np.maximum(layout.virtual_stages, 1)
     return np.where(np.asarray(layout.pp) > 1, c.p2p_exposed * 2.0 * pieces * one, 0.0)
 

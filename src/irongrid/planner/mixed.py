@@ -214,12 +214,12 @@ def _sides(
     assert coefficients.memory is not None, "coefficients were read without those of memory"
     machines = [machine_of(pool, question.training) for pool in pools]
     # Stages and copies meet over the slower network.
-    net = min(float(machine.core_bytes_per_s) for machine in machines)
+    net = min(float(machine.net_bytes_per_s) for machine in machines)
     columns, sides = layout(table), []
     for pool, machine, mine, layers in zip(
         pools, machines, ("ahead", "behind"), ("first_layers", "last_layers"), strict=True
     ):
-        machine = replace(machine, net_bytes_per_s=net, core_bytes_per_s=net)
+        machine = replace(machine, net_bytes_per_s=net)
         work = _of_stages(question, table[layers] * table["pp"])
         sides.append(
             _Side(

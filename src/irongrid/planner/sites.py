@@ -175,7 +175,7 @@ def _of_group(
         return ()
     # What suits the slowest network suits the others.
     slowest = min(
-        group.pools, key=lambda pool: float(machine_of(pool, part.training).core_bytes_per_s)
+        group.pools, key=lambda pool: float(machine_of(pool, part.training).spine_bytes_per_s)
     )
     searches = {
         pool.name: pool_search(part, pool, coefficients, question.fleet.devices)
