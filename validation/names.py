@@ -203,6 +203,10 @@ def precision_of(text: str, device: Accelerator) -> tuple[str, tuple[str, ...]]:
     return stand_in, (*told, f"{word} at the rate of {stand_in}")
 
 
+# Software that is built on another that we know: MegaScale, arXiv:2402.15627; GPT-NeoX, its README.
+_FORKS = (("megascale", "megatron"), ("neox", "megatron-deepspeed"))
+
+
 def behaviour_of(
     framework: str, overlap: str, place: str, generation: str, zero: str, notes: str
 ) -> str:
@@ -228,7 +232,7 @@ def behaviour_of(
         return "fsdp2"
     if "megatron" in text:
         return _megatron_year(text, place) if old and "core" not in text else "megatron"
-    return "generic"
+    return next((known for fork, known in _FORKS if fork in text), "generic")
 
 
 def _megatron_year(framework: str, place: str) -> str:

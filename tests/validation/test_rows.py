@@ -56,6 +56,12 @@ def test_what_a_row_says_is_taken_as_it_is() -> None:
     assert row.assumed == ("architecture of LLAMA3_8B", "recompute=none")
 
 
+def test_a_fork_behaves_like_what_it_was_built_on() -> None:
+    row = row_of({**LLAMA, "framework": "MegaScale"})
+
+    assert row.values["runtime"] == BEHAVIOURS.index("megatron")
+
+
 def test_a_micro_batch_that_is_not_printed_stays_open() -> None:
     row = row_of({**LLAMA, "mbs": ""})
 
