@@ -11,6 +11,8 @@ for recompute: once that is chosen it is computed, before that the least of a sa
 stands for it, with a margin. Tests hold the search against pricing every candidate.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from irongrid.domain.plan import OFFLOADS, RECOMPUTE
@@ -23,6 +25,8 @@ _OPTIMIZER = OFFLOADS.index("optimizer")
 # Candidates from which the reach of the correction over a whole table is judged, and by how much
 # it may be larger elsewhere.
 _SAMPLE, _MARGIN = 512, 1.5
+# Rows that are bounded at once: their columns stay in the processor's cache.
+_ROWS = 2**15
 
 
 class Bounds:
@@ -67,7 +71,7 @@ class Bounds:
 
     def rough_score(self, table: Table) -> Floats:
         """The least score that the open knobs allow, quickly: for the order of a whole table."""
-        return self._score(table, rough=True)
+        return np.concatenate([self._score(part, rough=True) for part in _parts(table)])
 
     def score(self, table: Table) -> Floats:
         """The least score that the open knobs allow."""
@@ -92,6 +96,9 @@ class Bounds:
 
     def memory_bytes(self, table: Table) -> Floats:
         """The least p95 of peak memory that the open knobs allow."""
+        return np.concatenate([self._memory_bytes(part) for part in _parts(table)])
+
+    def _memory_bytes(self, table: Table) -> Floats:
         least = np.full(len(table["tp"]), np.inf)
         recomputes = (NONE,) if "recompute" in table else self._recomputes
         offloads = (NONE,) if "offload" in table else self._offloads
@@ -112,3 +119,9 @@ class Bounds:
             "compression": NONE,
         }
         return {name: np.full_like(like, value) for name, value in filled.items()} | table
+
+
+def _parts(table: Table) -> Iterator[Table]:
+    """The table, a few rows at a time; an empty one too."""
+    for start in range(0, max(rows(table), 1), _ROWS):
+        yield take(table, slice(start, start + _ROWS))

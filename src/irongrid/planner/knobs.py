@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ZERO
 from irongrid.domain.runtime import Ability
 from irongrid.planner.space import NONE, SHARES, ULYSSES, Space
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Array, Columns, Mask, Table, column, cross, options, rows, take
 
 AXES = ("zero", "context", "recompute", "offload", "sequence_parallel", "compression")
 # What shards gradients or weights, and so has to run once per micro-batch or not with a pipeline.
@@ -17,10 +18,10 @@ _DEEP = column(ZERO.index("2"), ZERO.index("3"), ZERO.index("fsdp"))
 class Knobs:
     """The choices of one space, and which of them a family may take."""
 
-    def __init__(self, space: Space, ability: Ability, layers: int, heads: int) -> None:
+    def __init__(self, space: Space, ability: Ability, model: ModelShape) -> None:
         self._ability = ability
-        self._layers = layers
-        self._heads = heads
+        self._layers = model.layers
+        self._heads = model.heads
         self._zero_alone = (
             ZERO.index("none")
             if "none" in ability.zero
@@ -75,7 +76,7 @@ class Knobs:
             total *= found
         return total
 
-    def _allowed(self, made: Table, axis: str) -> Mask:
+    def _allowed(self, made: Columns, axis: str) -> Mask:
         if axis == "zero":
             return self._zero(made)
         if axis == "context":
@@ -94,7 +95,7 @@ class Knobs:
             return np.asarray(np.where(made["dp"] == 1, made["compression"] == NONE, named))
         return np.ones(len(made["tp"]), dtype=np.bool_)
 
-    def _zero(self, made: Table) -> Mask:
+    def _zero(self, made: Columns) -> Mask:
         zero, sharded = made["zero"], made["dp_shard"] > 1
         deep = np.isin(zero, _DEEP) & (made["pp"] > 1)
         fits = np.isin(zero, self._space.codes("zero")) & (zero != NONE)
@@ -102,7 +103,7 @@ class Knobs:
             fits &= ~deep
         return np.asarray(np.where(sharded, fits, zero == self._zero_alone))
 
-    def _context(self, made: Table) -> Mask:
+    def _context(self, made: Columns) -> Mask:
         context = made["context"]
         named = np.isin(context, self._space.codes("context"))
         # Ulysses gives each rank whole heads, of those that tensor parallelism left it.

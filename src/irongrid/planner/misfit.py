@@ -10,7 +10,6 @@ from irongrid.domain.fleet import Pool
 from irongrid.domain.runtime import RUNTIMES
 from irongrid.errors import SpecError
 from irongrid.planner.answer import Misfit
-from irongrid.planner.knobs import Knobs
 from irongrid.planner.one_pool import PoolSearch, curve_sizes, pinned, pool_search
 from irongrid.planner.question import DEVICES_MAX, Question
 from irongrid.planner.space import families
@@ -80,7 +79,7 @@ def _leanest(
     if not rows(table):
         return _Leanest(float("inf"), max(sizes), 0)
     q = question
-    knobs = Knobs(one.space, q.ability, q.model.layers, q.model.heads)
+    knobs = one.knobs
     opened = knobs.expanded(knobs.expanded(table, "zero"), "context")
     if not rows(opened):
         return _Leanest(float("inf"), max(sizes), 0)

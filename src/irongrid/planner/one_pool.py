@@ -1,5 +1,6 @@
 """The search of one pool: which counts of devices, which candidates, and their figures."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +19,12 @@ from irongrid.planner.table import Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
 POINTS_MAX = 64
-_SIZES = 8
+# Counts, and families, that are worked on at once: enough for columns to pay off, and their memory
+# stays small.
+_SIZES, _FAMILIES = 8, 2**16
+# Families that are so quickly looked at that no count of devices need be left out, and every which
+# count is tried first where there are more.
+_FAMILIES_EASY, _STRIDE = 2**19, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +41,18 @@ class PoolSearch:
         """Bounds for partly chosen candidates."""
         return Bounds(self.pricer, self.space)
 
-    def best(self, sizes: tuple[int, ...], keep: int, *, together: bool = False) -> Found:
-        """The best candidates for each of these counts of devices, or of all of them together."""
-        q = self.question
-        knobs = Knobs(self.space, q.ability, q.model.layers, q.model.heads)
-        limit, found, effort = np.inf, [], Effort()
-        # A few sizes at a time: their columns stay in the processor's cache.
-        for start in range(0, len(sizes), _SIZES):
-            part = sizes[start : start + _SIZES]
-            table = pinned(families(q.model, q.training, part, self.space, q.ability), q)
-            if not rows(table):
-                continue
+    def best(
+        self, sizes: tuple[int, ...], keep: int, *, together: bool = False, limit: float = np.inf
+    ) -> Found:
+        """The best candidates for each of these counts of devices, or of all of them together.
+
+        Args:
+            limit: a score that is known to be reached elsewhere.
+        """
+        found, effort = [], Effort()
+        for table in self.tables(sizes):
             explorer = Explorer(
-                self.pricer, knobs, self.bounds, keep, together=together, limit=limit
+                self.pricer, self.knobs, self.bounds, keep, together=together, limit=limit
             )
             one = explorer.run(table)
             effort = added(effort, one.effort)
@@ -55,20 +60,65 @@ class PoolSearch:
                 found.append(one)
                 if together and len(one.score) >= keep:
                     limit = min(limit, float(one.score[keep - 1]))
-        if not found:
-            return Found(table={}, score=np.zeros(0), effort=effort)
-        table = join([one.table for one in found])
-        score = np.concatenate([one.score for one in found])
-        if not together:
-            return Found(table=table, score=score, effort=effort)
-        order = np.argsort(score, kind="stable")[:keep]
-        return Found(table=take(table, order), score=score[order], effort=effort)
+        return _merged(found, effort, keep if together else None)
+
+    def best_count(self, sizes: tuple[int, ...], keep: int) -> Found:
+        """The best candidates over all these counts of devices.
+
+        Where trying every count is much work, some are tried first, and then only those around the
+        best of them: what a goal gains and loses by more devices changes slowly with their number.
+        """
+        found, tried, stride = _merged([], Effort(), keep), set[int](), _STRIDE
+        while stride:
+            grid = sizes[::-1][::stride]
+            much = found.effort.families > _FAMILIES_EASY
+            if much and len(found.score):
+                best = sizes.index(int(found.table["devices"][0]))
+                grid = tuple(n for n in grid if abs(sizes.index(n) - best) <= stride)
+            left = tuple(sorted(set(grid) - tried))
+            tried |= set(left)
+            limit = float(found.score[keep - 1]) if len(found.score) >= keep else np.inf
+            more = self.best(left, keep, together=True, limit=limit)
+            effort = added(found.effort, more.effort)
+            found = _merged([one for one in (found, more) if len(one.score)], effort, keep)
+            stride = stride // 2 if found.effort.families > _FAMILIES_EASY else min(stride - 1, 1)
+        return found
+
+    def tables(self, sizes: tuple[int, ...]) -> Iterator[Table]:
+        """Families of these counts of devices in order, a few counts at a time."""
+        q, start, step = self.question, 0, 1
+        while start < len(sizes):
+            part = sizes[start : start + step]
+            table = pinned(families(q.model, q.training, part, self.space, q.ability), q)
+            if rows(table):
+                yield table
+            start += step
+            # The next counts are larger, and have more families.
+            most = 2 * rows(table) // step
+            step = min(max(_FAMILIES // max(most, 1), 1), 2 * step, _SIZES)
+
+    @property
+    def knobs(self) -> Knobs:
+        """The choices that are added to families."""
+        return Knobs(self.space, self.question.ability, self.question.model)
 
     def plans(self, found: Found) -> tuple[PricedPlan, ...]:
         """Found candidates with all their figures, in the same order."""
         if not len(found.score):
             return ()
         return priced(found.table, self.question, self.pricer)
+
+
+def _merged(found: list[Found], effort: Effort, keep: int | None) -> Found:
+    """All that was found, or the best few of it."""
+    if not found:
+        return Found(table={}, score=np.zeros(0), effort=effort)
+    table = join([one.table for one in found])
+    score = np.concatenate([one.score for one in found])
+    if keep is None:
+        return Found(table=table, score=score, effort=effort)
+    order = np.argsort(score, kind="stable")[:keep]
+    return Found(table=take(table, order), score=score[order], effort=effort)
 
 
 def pool_search(

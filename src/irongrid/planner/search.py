@@ -74,7 +74,7 @@ def _of_pool(
     sizes = curve_sizes(pool, POINTS_MAX)
     weights = goal_of(question.goal).weights
     if question.devices is None and set(weights) != {"time"}:
-        found = one.best(sizes, question.keep, together=True)
+        found = one.best_count(sizes, question.keep)
         return one.plans(found), found.effort
     found = one.best((most,), question.keep)
     effort = found.effort

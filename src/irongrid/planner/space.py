@@ -8,6 +8,7 @@ are codes: their index in the tuples of `domain.plan`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Array, Columns, Mask, Table, column, cross, options, rows, take
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
@@ -38,8 +39,11 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 # Shares of a stage's blocks are counted in these, so that a share is a whole number in a table.
 SHARES = 8
+# Larger degrees than anyone has published; pins may go beyond.
 TP_MAX = 64
+PP_MAX = 512
 CP_MAX = 64
+EP_MAX = 1024
 MICRO_BATCH_MAX = 256
 VIRTUAL_MAX = 16
 # A context-parallel rank with fewer tokens than this has no matrix product worth the name.
@@ -94,7 +98,8 @@ class Space:
 
 def divisors(number: int, most: int) -> tuple[int, ...]:
     """Divisors of a number, up to a bound."""
-    return tuple(d for d in range(1, min(number, most) + 1) if number % d == 0)
+    small = [d for d in range(1, isqrt(number) + 1) if number % d == 0]
+    return tuple(d for d in sorted({*small, *(number // d for d in small)}) if d <= most)
 
 
 def _powers(most: int) -> tuple[int, ...]:
@@ -123,17 +128,17 @@ def space_of(
         )
         if there
     ]
-    layers = model.layers
-    pipeline = set(divisors(layers, devices))
+    layers, stages = model.layers, min(devices, PP_MAX)
+    pipeline = set(divisors(layers, stages))
     if ability.uneven_stages:
-        pipeline |= set(divisors(layers + 2, min(devices, layers)))
-        pipeline |= set(_powers(min(devices, layers - 1)))
+        pipeline |= set(divisors(layers + 2, min(stages, layers)))
+        pipeline |= set(_powers(min(stages, layers - 1)))
     micro = [m for m in _powers(MICRO_BATCH_MAX) if training.global_batch % m == 0]
     return Space(
         tp=divisors(_shared_heads(model), min(devices, TP_MAX)) if "tp" in axes else (1,),
         pp=tuple(sorted(pipeline)) if "pp" in axes else (1,),
         cp=_powers(min(devices, CP_MAX, training.seq_len // TOKENS_MIN)) if "cp" in axes else (1,),
-        ep=divisors(model.experts.count, devices) if model.experts and "ep" in axes else (1,),
+        ep=_expert_splits(model, devices) if "ep" in axes else (1,),
         micro_batch=tuple(micro),
         virtual_stages=tuple(range(1, VIRTUAL_MAX + 1)),
         dp_shard=(1, 0, *(shard for shard in _SHARDS if shard < devices)),
@@ -152,6 +157,12 @@ def space_of(
 def _shared_heads(model: ModelShape) -> int:
     """How many ways attention may be split: no rank may hold a part of a key-value head."""
     return model.heads if model.latent is not None else model.kv_heads
+
+
+def _expert_splits(model: ModelShape, devices: int) -> tuple[int, ...]:
+    if model.experts is None:
+        return (1,)
+    return divisors(model.experts.count, min(devices, EP_MAX))
 
 
 def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Ability) -> Space:
@@ -244,7 +255,7 @@ def _matrices_split(model: ModelShape, tp: Array) -> Mask:
     return whole
 
 
-def _sequence_splits(table: Table, seq_len: int, model: ModelShape) -> Mask:
+def _sequence_splits(table: Columns, seq_len: int, model: ModelShape) -> Mask:
     """A causal sequence is cut in 2 x cp pieces, so that each rank gets an early and a late one."""
     pieces = np.where(table["cp"] > 1, (2 if model.causal else 1) * table["cp"], 1)
     ranks = table["devices"] // (table["tp"] * table["pp"])
@@ -271,7 +282,7 @@ def _pipelines(space: Space) -> Table:
     }
 
 
-def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mask:
+def _stages_fit(table: Columns, layers: int, ability: Ability, named: bool) -> Mask:
     """Whether blocks divide over the stages, and micro-batches fill the schedule.
 
     A runtime with uneven stages gives the first and the last stage fewer blocks, as they also hold
@@ -306,7 +317,7 @@ def fullest(pp: Array, pieces: Array, layers: int) -> Array:
     return np.where((layers % pieces == 0) | ((layers + 2) % pieces == 0), rounds, -(-layers // pp))
 
 
-def _experts_fold(table: Table, model: ModelShape) -> Mask:
+def _experts_fold(table: Columns, model: ModelShape) -> Mask:
     if model.experts is None:
         return np.asarray(table["ep"] == 1)
     ranks = table["dp"] * table["cp"] * table["tp"]
