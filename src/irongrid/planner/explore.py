@@ -65,7 +65,6 @@ class Explorer:
         families = families | {"size": size.astype(np.int64)}
         self._limits = np.full(len(sizes), self._limit)
         opened = self._knobs.expanded(self._knobs.expanded(families, "zero"), "context")
-        self._bounds.survey(opened)
         score = self._bounds.rough_score(opened)
         order = np.lexsort((score, opened["size"]))
         score, of_size = score[order], opened["size"][order]
@@ -107,15 +106,13 @@ class Explorer:
             if axis != "compression":
                 fits = self._bounds.memory_bytes(table) <= self._pricer.capacity_bytes
                 table = take(table, fits)
-            if axis == "recompute" and rows(table):
-                table = take(table, self._bounds.score(table) < self._limits[table["size"]])
         self._after_bounds += rows(table)
         self._settle(table)
 
     def _promising(self, table: Table) -> Table:
         if not rows(table):
             return table
-        return take(table, self._bounds.rough_score(table) < self._limits[table["size"]])
+        return take(table, self._bounds.score(table) < self._limits[table["size"]])
 
     def _settle(self, table: Table) -> None:
         """Prices complete candidates and tightens the limits."""

@@ -15,7 +15,7 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import plan_of
 from irongrid.planner.space import Space, families, narrowed, space_of
-from irongrid.planner.table import Table, join, rows, take
+from irongrid.planner.table import Floats, Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
 POINTS_MAX = 64
@@ -106,7 +106,7 @@ class PoolSearch:
         """Found candidates with all their figures, in the same order."""
         if not len(found.score):
             return ()
-        return priced(found.table, self.question, self.pricer)
+        return priced(found.table, found.score, self.question, self.pricer)
 
 
 def _merged(found: list[Found], effort: Effort, keep: int | None) -> Found:
@@ -169,38 +169,43 @@ def pinned(table: Table, question: Question) -> Table:
     return take(table, fits)
 
 
-def priced(table: Table, question: Question, pricer: Pricer) -> tuple[PricedPlan, ...]:
-    """Complete candidates with all their figures."""
-    step, memory = pricer.full_time(table), pricer.memory(table)
-    bill, score = pricer.bill(table, step), pricer.score(table, step)
-    pool = pricer.pool
-    peak = pool.accelerator.flops_per_s[question.training.precision]
-    plans = []
-    for row in range(rows(table)):
-        devices, seconds = int(table["devices"][row]), float(step.p50_s[row])
-        could = devices * peak * seconds
-        plan = plan_of(table, row, question.model, question.training)
-        plans.append(
-            PricedPlan(
-                plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
-                pool=pool.name,
-                devices=devices,
-                step_time_s=seconds,
-                step_time_s_p90=float(step.p90_s[row]),
-                parts_s={name: float(part[row]) for name, part in step.parts_s.items()},
-                tokens_per_s=pricer.tokens / seconds,
-                mfu=float(step.model_flops[row]) / could,
-                hfu=float(step.hardware_flops[row]) / could,
-                peak_memory_bytes=int(memory.p50_bytes[row]),
-                peak_memory_bytes_p95=int(memory.p95_bytes[row]),
-                memory_parts_bytes={
-                    name: int(part[row]) for name, part in memory.parts_bytes.items()
-                },
-                host_bytes=int(memory.host_bytes[row]),
-                energy_j_per_step=float(bill.energy_j[row]),
-                usd_per_step=None if bill.usd is None else float(bill.usd[row]),
-                co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),
-                score=float(score[row]),
-            )
-        )
-    return tuple(plans)
+def priced(
+    table: Table, score: Floats, question: Question, pricer: Pricer
+) -> tuple[PricedPlan, ...]:
+    """Complete candidates with all their figures.
+
+    Args:
+        score: of each candidate, as the search compared them.
+    """
+    # Each by itself: which measured rows count depends on how far apart the cases of a call are.
+    each = [take(table, slice(row, row + 1)) for row in range(rows(table))]
+    return tuple(
+        _priced(one, float(score[row]), question, pricer) for row, one in enumerate(each)
+    )
+
+
+def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> PricedPlan:
+    step, memory = pricer.full_time(one), pricer.memory(one)
+    bill, pool = pricer.bill(one, step), pricer.pool
+    devices, seconds = int(one["devices"][0]), float(step.p50_s[0])
+    could = devices * pool.accelerator.flops_per_s[question.training.precision] * seconds
+    plan = plan_of(one, 0, question.model, question.training)
+    return PricedPlan(
+        plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
+        pool=pool.name,
+        devices=devices,
+        step_time_s=seconds,
+        step_time_s_p90=float(step.p90_s[0]),
+        parts_s={name: float(part[0]) for name, part in step.parts_s.items()},
+        tokens_per_s=pricer.tokens / seconds,
+        mfu=float(step.model_flops[0]) / could,
+        hfu=float(step.hardware_flops[0]) / could,
+        peak_memory_bytes=int(memory.p50_bytes[0]),
+        peak_memory_bytes_p95=int(memory.p95_bytes[0]),
+        memory_parts_bytes={name: int(part[0]) for name, part in memory.parts_bytes.items()},
+        host_bytes=int(memory.host_bytes[0]),
+        energy_j_per_step=float(bill.energy_j[0]),
+        usd_per_step=None if bill.usd is None else float(bill.usd[0]),
+        co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[0]),
+        score=score,
+    )

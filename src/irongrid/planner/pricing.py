@@ -17,7 +17,7 @@ from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
 from irongrid.domain.training import Training
 from irongrid.errors import Refused
-from irongrid.planner.correction import Correction
+from irongrid.planner.correction import Correction, Examples
 from irongrid.planner.question import Goal
 from irongrid.planner.rows import layout
 from irongrid.planner.table import Floats, Mask, Table, column
@@ -94,10 +94,11 @@ class Pricer:
 
     def _correction(self, coefficients: Coefficients) -> Correction:
         if not coefficients.residual.pull.size:
-            nothing = np.zeros(0)
-            return Correction(coefficients.residual, nothing, nothing)
-        one, other = self.features({name: column(1, 2) for name in _VARIED}, np.array([1.0, 3.0]))
-        return Correction(coefficients.residual, one, other)
+            return Correction(coefficients.residual, None)
+        two = {name: column(1, 2) for name in _VARIED}
+        one, other = self.features(two, np.array([1.0, 3.0]))
+        slower, _ = self.features(two, np.array([np.e, 3.0]))
+        return Correction(coefficients.residual, Examples(one=one, other=other, slower=slower))
 
     def time(self, table: Table) -> StepTime:
         """Step time of each candidate, as the search compares them."""
