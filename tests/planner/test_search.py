@@ -91,7 +91,10 @@ def test_the_search_finds_what_pricing_every_candidate_finds(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "seed",
-    [seed if seed < 112 else pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 160)],
+    [
+        seed if seed < 112 else pytest.param(seed, marks=pytest.mark.slow)
+        for seed in range(100, 160)
+    ],
 )
 def test_the_best_plan_is_the_same_however_many_are_kept(seed: int) -> None:
     asked = replace(random_question(seed), space=None)

@@ -10,7 +10,7 @@ What measured rows have taught may lower a time again: by no more than the least
 way to recompute and any time from the formulas' bound upwards, see `planner/correction.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -69,22 +69,23 @@ class Bounds:
                 corner | {"compression": np.full_like(like, code)} for code in self._compressions
             ]
         formulas = [self._pricer.formula(one) for one in corners]
-        least_of_all = [self._pricer.correction.least] * len(formulas)
-        shifts = least_of_all if rough else self._shifts(table, corner, formulas)
+        shifts: Sequence[Floats | float] = [self._pricer.correction.least] * len(formulas)
+        if not rough:
+            shifts = self._shifts(table, corner, formulas)
         for one, formula, shift in zip(corners, formulas, shifts, strict=True):
             least = np.minimum(least, self._pricer.score(one, formula.shifted(shift)))
         return least
 
     def _shifts(
         self, table: Table, corner: Table, formulas: list[Formula]
-    ) -> list[Floats] | list[float]:
+    ) -> Sequence[Floats | float]:
         """The least correction of each candidate, for each of its times by the formulas."""
         if self._pricer.correction.is_nothing or not rows(table):
             return [0.0 for _ in formulas]
         times = [formula.total_s / table["grad_accum"] for formula in formulas]
         known = "recompute" in table
-        kinds, group = _groups(table, (*_KIND, *(_RECOMPUTE if known else ())))
-        kinds = take(corner, kinds)
+        first, group = _groups(table, (*_KIND, *(_RECOMPUTE if known else ())))
+        kinds = take(corner, first)
         like = kinds["tp"]
         variants = [
             kinds if known else kinds | {name: np.full_like(like, n) for name, n in pair.items()}

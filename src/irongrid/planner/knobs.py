@@ -22,14 +22,13 @@ class Knobs:
         self._ability = ability
         self._layers = model.layers
         self._heads = model.heads
-        self._zero_alone = (
-            ZERO.index("none")
-            if "none" in ability.zero
-            else (min(ZERO.index(word) for word in ability.zero))
-        )
+        # What a knob says where it has nothing to do: what is fixed, or else its usual word.
+        usual = "none" if "none" in ability.zero else min(ability.zero, key=ZERO.index)
+        self._zero_alone = _alone(space, "zero", ZERO.index(usual))
+        self._context_alone = _alone(space, "context", NONE)
         self._choices: dict[str, Table] = {
             "zero": options("zero", tuple({*space.codes("zero"), self._zero_alone})),
-            "context": options("context", tuple({NONE, *space.codes("context")})),
+            "context": options("context", tuple({self._context_alone, *space.codes("context")})),
             "recompute": _pairs(
                 "recompute",
                 space.codes("recompute"),
@@ -38,7 +37,11 @@ class Knobs:
                 SHARES,
             ),
             "offload": _pairs(
-                "offload", space.codes("offload"), "offload_tier", space.codes("offload_tier"), 0
+                "offload",
+                space.codes("offload"),
+                "offload_tier",
+                space.codes("offload_tier"),
+                _alone(space, "offload_tier", 0),
             ),
             "sequence_parallel": options("sequence_parallel", space.codes("sequence_parallel")),
             "compression": options("compression", tuple({NONE, *space.codes("compression")})),
@@ -101,14 +104,22 @@ class Knobs:
         fits = np.isin(zero, self._space.codes("zero")) & (zero != NONE)
         if not self._ability.composed:
             fits &= ~deep
-        return np.asarray(np.where(sharded, fits, zero == self._zero_alone))
+        alone = zero == self._zero_alone
+        if not self._ability.composed:
+            alone &= ~deep
+        return np.asarray(np.where(sharded, fits, alone))
 
     def _context(self, made: Columns) -> Mask:
         context = made["context"]
         named = np.isin(context, self._space.codes("context"))
         # Ulysses gives each rank whole heads, of those that tensor parallelism left it.
         whole = (context != ULYSSES) | (self._heads // made["tp"] % made["cp"] == 0)
-        return np.asarray(np.where(made["cp"] == 1, context == NONE, named & whole))
+        return np.asarray(np.where(made["cp"] == 1, context == self._context_alone, named & whole))
+
+
+def _alone(space: Space, name: str, usual: int) -> int:
+    codes = space.codes(name)
+    return codes[0] if len(codes) == 1 else usual
 
 
 def _pairs(

@@ -78,7 +78,6 @@ def _leanest(
     table = _families(one, sizes)
     if not rows(table):
         return _Leanest(float("inf"), max(sizes), 0)
-    q = question
     knobs = one.knobs
     opened = knobs.expanded(knobs.expanded(table, "zero"), "context")
     if not rows(opened):

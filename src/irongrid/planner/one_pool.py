@@ -7,6 +7,7 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
+from irongrid.domain.plan import SCHEDULES
 from irongrid.planner.answer import Effort, PricedPlan
 from irongrid.planner.bounds import Bounds
 from irongrid.planner.explore import Explorer, Found
@@ -132,7 +133,8 @@ def pool_search(
     space = question.space or space_of(
         question.model, question.training, pool, devices, question.ability
     )
-    return PoolSearch(question, pool, narrowed(space, question.pins, question.ability), pricer)
+    space = narrowed(space, question.pins, question.model, pool, question.ability)
+    return PoolSearch(question, pool, space, pricer)
 
 
 def added(one: Effort, other: Effort) -> Effort:
@@ -159,13 +161,19 @@ def curve_sizes(pool: Pool, most: int) -> tuple[int, ...]:
 
 
 def pinned(table: Table, question: Question) -> Table:
-    """The families that keep to pins which no axis of the space stands for."""
-    fits = np.ones(rows(table), dtype=np.bool_)
-    replicate = question.pins.get("dp_replicate")
-    if replicate is not None:
-        fits &= table["dp"] // table["dp_shard"] == int(replicate)
+    """The families that keep to pins which the values of the space do not enforce."""
+    pins, fits = question.pins, np.ones(rows(table), dtype=np.bool_)
+    if "dp_replicate" in pins:
+        fits &= table["dp"] // table["dp_shard"] == int(pins["dp_replicate"])
+    # One stage is written as 1F1B, and schedules other than interleaving have their own pieces.
+    if "schedule" in pins:
+        fits &= table["schedule"] == SCHEDULES.index(str(pins["schedule"]))
+    if "virtual_stages" in pins:
+        fits &= table["virtual_stages"] == int(pins["virtual_stages"])
+    if pins.get("compression", "none") != "none":
+        fits &= table["dp"] > 1
     # One pool is one site, in step at every step.
-    fits &= all(int(question.pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
+    fits &= all(int(pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
     return take(table, fits)
 
 
@@ -177,11 +185,8 @@ def priced(
     Args:
         score: of each candidate, as the search compared them.
     """
-    # Each by itself: which measured rows count depends on how far apart the cases of a call are.
     each = [take(table, slice(row, row + 1)) for row in range(rows(table))]
-    return tuple(
-        _priced(one, float(score[row]), question, pricer) for row, one in enumerate(each)
-    )
+    return tuple(_priced(one, float(score[row]), question, pricer) for row, one in enumerate(each))
 
 
 def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> PricedPlan:

@@ -6,7 +6,7 @@ time). Families are rows of a table; knobs are added to the few families that ar
 are codes: their index in the tuples of `domain.plan`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import isqrt
 
@@ -135,7 +135,7 @@ def space_of(
         pipeline |= set(_powers(min(stages, layers - 1)))
     micro = [m for m in _powers(MICRO_BATCH_MAX) if training.global_batch % m == 0]
     return Space(
-        tp=divisors(_shared_heads(model), min(devices, TP_MAX)) if "tp" in axes else (1,),
+        tp=_tensor_splits(model, pool, devices) if "tp" in axes else (1,),
         pp=tuple(sorted(pipeline)) if "pp" in axes else (1,),
         cp=_powers(min(devices, CP_MAX, training.seq_len // TOKENS_MIN)) if "cp" in axes else (1,),
         ep=_expert_splits(model, devices) if "ep" in axes else (1,),
@@ -154,6 +154,26 @@ def space_of(
     )
 
 
+def _tensor_splits(model: ModelShape, pool: Pool, devices: int) -> tuple[int, ...]:
+    """Ways to split every matrix evenly whose groups fill islands, or are filled by them.
+
+    Other groups would lie across two islands here and there, and the slowest sets the pace.
+    """
+    whole = divisors(_shared_heads(model), min(devices, TP_MAX))
+    return tuple(tp for tp in whole if model.ffn % tp == 0 and _tiles(pool, devices, tp))
+
+
+def _tiles(pool: Pool, devices: int, tp: int) -> bool:
+    island = island_of(pool)
+    return bool(pool.torus) or devices <= island or island % tp == 0 or tp % island == 0
+
+
+def island_of(pool: Pool) -> int:
+    """Devices that the fastest links join: an island's, or a node's where there are none."""
+    islands = [level.devices for level in pool.levels if level.name == "island"]
+    return max(islands[0], 1) if islands else pool.devices_per_node
+
+
 def _shared_heads(model: ModelShape) -> int:
     """How many ways attention may be split: no rank may hold a part of a key-value head."""
     return model.heads if model.latent is not None else model.kv_heads
@@ -165,11 +185,14 @@ def _expert_splits(model: ModelShape, devices: int) -> tuple[int, ...]:
     return divisors(model.experts.count, min(devices, EP_MAX))
 
 
-def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Ability) -> Space:
+def narrowed(
+    space: Space, pins: Mapping[str, int | str | bool], model: ModelShape, pool: Pool,
+    ability: Ability,
+) -> Space:  # fmt: skip
     """The space with pinned fields at their values.
 
     Raises:
-        SpecError: a pin is outside what the fleet, the model or the runtime allows.
+        SpecError: a pin is outside what the pool, the model or the runtime allows.
     """
     known = {item.name for item in fields(Space)}
     changes: dict[str, tuple[int | str | bool, ...]] = {}
@@ -177,36 +200,55 @@ def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Abilit
     for name, value in pins.items():
         if name not in known:
             continue
-        if name in WORDS and value not in WORDS[name]:
-            fix = f"Use one of {', '.join(WORDS[name])}"
-            problems.append(Problem(field=name, problem=f"{value!r} is not known", fix=fix))
-        elif name in ("schedule", "zero", "recompute", "offload", "compression") and (
-            value not in _allowed_words(name, ability)
-        ):
-            have = ", ".join(_ordered(WORDS[name], _allowed_words(name, ability)))
-            problem = f"{value!r} is not what this runtime can do"
-            problems.append(Problem(field=name, problem=problem, fix=f"Use one of {have}"))
-        elif name not in WORDS and name != "sequence_parallel" and int(value) < 1:
-            fix = "Give a whole number above 0"
-            problems.append(Problem(field=name, problem=f"is {value}", fix=fix))
-        elif name in ("tp", "cp", "ep") and value not in getattr(space, name):
-            have = getattr(space, name)
-            problem = f"{name}={value} does not go with this model, fleet and runtime"
-            fix = f"Use one of {', '.join(map(str, have))}"
+        allowed = _allowed_words(name, space, ability) if name in WORDS else getattr(space, name)
+        if (name in WORDS or name in ("tp", "cp", "ep")) and value not in allowed:
+            fix = f"Use one of {', '.join(map(str, _in_order(name, allowed)))}"
+            problem = _why_not(name, value, model, pool, ability)
             problems.append(Problem(field=name, problem=problem, fix=fix))
-        else:
-            changes[name] = (value,)
+        changes[name] = (value,)
     if problems:
         raise SpecError(problems)
     return replace(space, **changes)  # type: ignore[arg-type]
 
 
-def _allowed_words(name: str, ability: Ability) -> frozenset[str]:
+def _in_order(name: str, allowed: Collection[int | str | bool]) -> list[int | str | bool]:
+    return [word for word in WORDS.get(name, tuple(allowed)) if word in allowed]
+
+
+def _why_not(
+    name: str, value: int | str | bool, model: ModelShape, pool: Pool, ability: Ability
+) -> str:
+    """Why a pinned value is outside the space."""
+    said, heads = f"{name}={value}", _shared_heads(model)
+    if name == "offload_tier":
+        return f"pool {pool.name} has no {value} to offload to"
+    if name in WORDS or name not in ability.axes:
+        return f"{said} is not what this runtime can do"
+    number = int(value)
+    if number > pool.devices:
+        return f"{said} is more than the {pool.devices:,} devices of {pool.name}"
+    if name == "tp" and heads % number:
+        kind = "heads" if model.latent is not None else "key-value heads"
+        return f"{said} does not divide the {heads} {kind}"
+    if name == "tp" and model.ffn % number:
+        return f"{said} does not divide ffn={model.ffn}"
+    if name == "tp" and not _tiles(pool, pool.devices, number):
+        return f"groups of {said} do not fill islands of {island_of(pool)}: some lie across two"
+    if name == "ep" and model.experts is None:
+        return f"{said}, but the model has no experts"
+    if name == "ep" and model.experts is not None and model.experts.count % number:
+        return f"{said} does not divide the {model.experts.count} experts"
+    return f"{said} is not worth trying with this model and pool"
+
+
+def _allowed_words(name: str, space: Space, ability: Ability) -> frozenset[str]:
     return {
         "schedule": ability.schedules | {"1f1b"},
         "zero": ability.zero,
         "recompute": ability.recompute,
         "offload": ability.offload,
+        "offload_tier": frozenset(space.offload_tier),
+        "context": ability.contexts,
         "compression": ability.compressions,
     }[name]
 
