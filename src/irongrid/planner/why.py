@@ -188,7 +188,7 @@ def _with_more_devices(
         found = one.plans(one.best((size,), 1))
         gain = best.step_time_s / found[0].step_time_s - 1 if found else 0.0
         if size == devices + 1 and gain > 0:
-            return f"one more device {gain:.1%}"
+            return f"one more device would bring {gain:.1%}"
         if gain > _NOTABLE / 3:
             return (
                 f"one more device brings nothing, as {devices + 1:,} do not divide evenly or run "
