@@ -23,9 +23,9 @@ POINTS_MAX = 64
 # Counts, and families, that are worked on at once: enough for columns to pay off, and their memory
 # stays small.
 _SIZES, _FAMILIES = 8, 2**16
-# Families that are so quickly looked at that no count of devices need be left out, and every which
-# count is tried first where there are more.
-_FAMILIES_EASY, _STRIDE = 2**19, 8
+# Every which count of devices is tried first, how often more of them may be worse, and how many
+# families that may take for all other counts to be tried as well.
+_STRIDE, _WORSE, _FAMILIES_EASY = 8, 2, 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +64,37 @@ class PoolSearch:
         return _merged(found, effort, keep if together else None)
 
     def best_count(self, sizes: tuple[int, ...], keep: int) -> Found:
-        """The best candidates over all these counts of devices.
+        """The best candidates over all these counts of devices, which are in order.
 
-        Where trying every count is much work, some are tried first, and then only those around the
-        best of them: what a goal gains and loses by more devices changes slowly with their number.
+        Where trying every count is much work, a few are tried from the smallest up, until more
+        devices have made it worse twice, and then those around the best of them: what a goal gains
+        and loses by more devices changes slowly with their number.
         """
-        found, tried, stride = _merged([], Effort(), keep), set[int](), _STRIDE
+        found, worse = _merged([], Effort(), keep), 0
+        tried = set(sizes[::-1][::_STRIDE])
+        for devices in sorted(tried):
+            before = found
+            found = self._better_of(found, (devices,), keep)
+            worse = 0 if _first(found) < _first(before) else worse + bool(len(found.score))
+            if worse == _WORSE and found.effort.families > _FAMILIES_EASY:
+                break
+        if found.effort.families <= _FAMILIES_EASY or not len(found.score):
+            return self._better_of(found, tuple(n for n in sizes if n not in tried), keep)
+        stride = _STRIDE // 2
         while stride:
-            grid = sizes[::-1][::stride]
-            much = found.effort.families > _FAMILIES_EASY
-            if much and len(found.score):
-                best = sizes.index(int(found.table["devices"][0]))
-                grid = tuple(n for n in grid if abs(sizes.index(n) - best) <= stride)
-            left = tuple(sorted(set(grid) - tried))
-            tried |= set(left)
-            limit = float(found.score[keep - 1]) if len(found.score) >= keep else np.inf
-            more = self.best(left, keep, together=True, limit=limit)
-            effort = added(found.effort, more.effort)
-            found = _merged([one for one in (found, more) if len(one.score)], effort, keep)
-            stride = stride // 2 if found.effort.families > _FAMILIES_EASY else min(stride - 1, 1)
+            best = sizes.index(int(found.table["devices"][0]))
+            near = sizes[max(best - stride, 0) : best + stride + 1 : stride]
+            found = self._better_of(found, tuple(n for n in near if n not in tried), keep)
+            tried |= set(near)
+            stride //= 2
         return found
+
+    def _better_of(self, found: Found, sizes: tuple[int, ...], keep: int) -> Found:
+        """The best of what is found already and of further counts of devices."""
+        limit = float(found.score[keep - 1]) if len(found.score) >= keep else np.inf
+        more = self.best(sizes, keep, together=True, limit=limit)
+        parts = [one for one in (found, more) if len(one.score)]
+        return _merged(parts, added(found.effort, more.effort), keep)
 
     def tables(self, sizes: tuple[int, ...]) -> Iterator[Table]:
         """Families of these counts of devices in order, a few counts at a time."""
@@ -108,6 +119,10 @@ class PoolSearch:
         if not len(found.score):
             return ()
         return priced(found.table, found.score, self.question, self.pricer)
+
+
+def _first(found: Found) -> float:
+    return float(found.score[0]) if len(found.score) else float("inf")
 
 
 def _merged(found: list[Found], effort: Effort, keep: int | None) -> Found:

@@ -143,7 +143,7 @@ def space_of(
         virtual_stages=tuple(range(1, VIRTUAL_MAX + 1)),
         dp_shard=(1, 0, *(shard for shard in _SHARDS if shard < devices)),
         schedule=_ordered(SCHEDULES, ability.schedules),
-        zero=_ordered(ZERO, ability.zero),
+        zero=_ordered(ZERO, _distinct(ability.zero)),
         recompute=_ordered(RECOMPUTE, ability.recompute),
         recompute_share=(2, 4, 6, 8) if ability.partial_recompute else (8,),
         offload=_ordered(OFFLOADS, ability.offload) if tiers else ("none",),
@@ -152,6 +152,11 @@ def space_of(
         context=_ordered(CONTEXT_KINDS, ability.contexts),
         compression=("none",),
     )
+
+
+def _distinct(zero: frozenset[str]) -> frozenset[str]:
+    """Without ZeRO-3 where there is FSDP: one way to shard under two libraries' names."""
+    return zero - {"3"} if "fsdp" in zero else zero
 
 
 def _tensor_splits(model: ModelShape, pool: Pool, devices: int) -> tuple[int, ...]:
