@@ -325,7 +325,7 @@ def test_the_link_that_is_offered_hides_the_exchange() -> None:
     found = search(ask(rate=HOPELESS, pins=pins), COEFFICIENTS).misfit
     assert found is not None
     (fix,) = found.fixes
-    rate = float(fix.removeprefix("a link of ").partition(" ")[0]) * 1e9 / 8
+    rate = float(fix.removeprefix("a link of ").partition(" ")[0].replace(",", "")) * 1e9 / 8
 
     assert across_sites(ask(rate=1.01 * rate, pins=pins), COEFFICIENTS).plans
     assert not across_sites(ask(rate=0.9 * rate, pins=pins), COEFFICIENTS).plans

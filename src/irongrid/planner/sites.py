@@ -295,7 +295,9 @@ def _not_hidden(
     )
     fixes = [f"exchange every {needed:,} steps (sync_every)"] if needed <= EVERY[-1] else []
     if rate is not None:
-        fixes.append(f"a link of {rate * 8 / 1e9:,.3g} Gbit/s between the sites")
+        gbit_per_s = rate * 8 / 1e9
+        said = f"{gbit_per_s:,.0f}" if gbit_per_s >= 100 else f"{gbit_per_s:.3g}"
+        fixes.append(f"a link of {said} Gbit/s between the sites")
     behind = "one backward pass" if every == 1 else f"half of {every:,} steps"
     room_s = backward_s if every == 1 else every * seconds / 2
     return Misfit(
