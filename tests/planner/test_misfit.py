@@ -108,3 +108,18 @@ def test_three_samples_on_many_devices_either_work_or_name_what_would() -> None:
     count = next(fix for fix in found.fixes if fix.startswith("use ") and "devices" in fix)
     devices = int(re.sub(r"\D", "", count))
     assert works(ask(replace(SMALL, layers=5), devices, fleet=1000, batch=3))
+
+
+@pytest.mark.parametrize(
+    ("devices", "pins", "fix"),
+    [
+        # Neither degree alone goes with 16 devices.
+        (16, {"pp": 3, "dp": 64}, "leave pp and dp open"),
+        # Seven devices share nothing at all.
+        (7, {"micro_batch": 3}, "leave all that is pinned open and use 6 devices"),
+    ],
+)
+def test_several_pins_that_are_in_the_way_are_named_together(
+    devices: int, pins: dict[str, Any], fix: str
+) -> None:
+    assert fix in misfit_of(ask(SMALL, devices, fleet=16, pins=pins)).fixes

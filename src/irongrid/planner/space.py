@@ -39,7 +39,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 # Shares of a stage's blocks are counted in these, so that a share is a whole number in a table.
 SHARES = 8
-# Larger degrees than anyone has published; pins may go beyond.
+# Larger degrees than anyone has published; a pin may ask for more stages.
 TP_MAX = 64
 PP_MAX = 512
 CP_MAX = 64

@@ -1,6 +1,6 @@
 """Why no plan divides evenly over the devices, and the nearest counts and degrees that do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 
@@ -40,9 +40,15 @@ def uneven(question: Question, pool: Pool, coefficients: Coefficients, devices: 
         found = values(replace(question, pins=rest), name, devices)
         if found:
             fixes.append(_open(name, found) if name in _COLUMNS else f"leave {name} open")
+    if not fixes:
+        fixes += _several_open(question, lambda other: bool(values(other, "devices", devices)))
     near = values(question, "devices", *_near(devices, pool))
     if near:
-        fixes.append(f"use {min(near, key=lambda n: (abs(n - devices), n)):,} devices")
+        fixes.append(f"use {_nearest(near, devices):,} devices")
+    elif not fixes and question.pins:
+        near = values(replace(question, pins={}), "devices", *_near(devices, pool))
+        others = f" and use {_nearest(near, devices):,} devices" if near else ""
+        fixes.append(f"leave all that is pinned open{others}")
     batch = -(-question.training.global_batch // devices) * devices
     if question.training.global_batch < batch <= BATCH_MAX:
         larger = replace(question, training=replace(question.training, global_batch=batch))
@@ -53,6 +59,17 @@ def uneven(question: Question, pool: Pool, coefficients: Coefficients, devices: 
         problem=_problem(question, devices),
         fixes=tuple(fixes[:FIXES_MAX]),
     )
+
+
+def _several_open(question: Question, works: Callable[[Question], bool]) -> Iterator[str]:
+    """The first few pins that have to be left open together."""
+    opened: list[str] = []
+    for name in question.pins:
+        opened.append(name)
+        rest = {pin: value for pin, value in question.pins.items() if pin not in opened}
+        if len(opened) > 1 and works(replace(question, pins=rest)):
+            yield f"leave {', '.join(opened[:-1])} and {opened[-1]} open"
+            return
 
 
 _COLUMNS = (
@@ -74,15 +91,23 @@ def _open(name: str, values: list[int]) -> str:
 def _problem(question: Question, devices: int) -> str:
     reason = next(_reasons(question, devices), "")
     if reason:
-        return f"no plan divides evenly over {devices:,} devices: {reason}"
+        return f"no plan divides evenly over {_many(devices)}: {reason}"
     batch, model = question.training.global_batch, question.model
     text = (
         f"no plan splits a batch of {batch:,}, {model.layers} layers and "
-        f"{model.heads} heads evenly over {devices:,} devices"
+        f"{model.heads} heads evenly over {_many(devices)}"
     )
     if question.pins:
         text += " with " + ", ".join(f"{n}={v}" for n, v in sorted(question.pins.items()))
     return text
+
+
+def _nearest(counts: list[int], devices: int) -> int:
+    return min(counts, key=lambda n: (abs(n - devices), n))
+
+
+def _many(devices: int) -> str:
+    return f"{devices:,} devices" if devices > 1 else "1 device"
 
 
 def _reasons(question: Question, devices: int) -> Iterator[str]:
@@ -90,8 +115,8 @@ def _reasons(question: Question, devices: int) -> Iterator[str]:
     pins, model = question.pins, question.model
     batch, stages = question.training.global_batch, int(pins.get("pp", 1))
     for names, whole, what in (
-        (("tp", "pp", "cp", "dp"), devices, f"{devices:,} devices"),
-        (("tp", "pp", "cp", "dp_replicate", "dp_shard"), devices, f"{devices:,} devices"),
+        (("tp", "pp", "cp", "dp"), devices, _many(devices)),
+        (("tp", "pp", "cp", "dp_replicate", "dp_shard"), devices, _many(devices)),
         (("dp", "micro_batch", "grad_accum"), batch, f"a batch of {batch:,}"),
         (("dp_replicate", "dp_shard", "micro_batch", "grad_accum"), batch, f"a batch of {batch:,}"),
     ):
