@@ -21,6 +21,8 @@ class PricedPlan:
         memory_parts_bytes: parts of it, see `cost.columns.PeakMemory`.
         host_bytes: what offloading puts beside each device.
         usd_per_step, co2_g_per_step: None where the fleet names no price or no carbon source.
+        score: how bad it is for the goal, by which plans are ordered: the goal's weights on the
+            logarithms of the figures, which leave a thousandth of them open.
         why: sentences for a person: what binds, the next best, what would help.
     """
 
@@ -66,7 +68,7 @@ class Misfit:
     """Why nothing works, and the smallest change that would.
 
     Attributes:
-        code: `memory`, `divisibility` or `runtime`.
+        code: `memory`, `divisibility`, `runtime` or `network`.
         missing_bytes: memory that the leanest plan lacks on each device; 0 where that is not why.
         fixes: changes that would do, smallest first.
     """

@@ -26,7 +26,7 @@ from irongrid.planner.answer import PricedPlan
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import layout, plan_of
 from irongrid.planner.space import SHARES, divisors
-from irongrid.planner.table import Floats, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Columns, Floats, Mask, Table, column, cross, options, rows, take
 
 # More micro-batches in one pass never pay beside a pipeline's bubble.
 _MICRO_BATCH_MAX = 16
@@ -145,7 +145,7 @@ def _stages(question: Question, first: Pool, last: Pool, widths: tuple[int, ...]
     return {"width": columns[:, 0], "ahead": columns[:, 1], "behind": columns[:, 2]}
 
 
-def _even(made: Table) -> Mask:
+def _even(made: Columns) -> Mask:
     return np.asarray(made["tp"] * made["dp"] == made["width"])
 
 

@@ -10,6 +10,7 @@ from irongrid.cli.wording import cells
 from irongrid.domain.curve import ScalingCurve
 from irongrid.planner.answer import PricedPlan
 from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.why import AT_A_GLANCE
 from irongrid.units import format_bytes
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def show(screen: Screen, report: Report) -> None:
     for line in step_lines(best):
         screen.say(line)
     screen.say()
-    for sentence in best.why:
+    for sentence in best.why[:AT_A_GLANCE]:
         screen.say(sentence)
     runs = ", ".join(best.plan.runnable_by)
     screen.say(f"Runs on {runs}." if runs else "No runtime that is known here runs it yet.")
@@ -94,7 +95,8 @@ def step_lines(best: PricedPlan) -> Iterator["Text"]:
         f"{words.carbon(best.co2_g_per_step)} CO2e" if best.co2_g_per_step is not None else "-",
     )
     spent = ", ".join(text for text in figures if text != "-")
-    yield Text(f"on {best.devices:,} devices it takes {spent}")
+    many = f"{best.devices:,} devices" if best.devices > 1 else "1 device"
+    yield Text(f"on {many} it takes {spent}")
     named = [(name, best.parts_s.get(name, 0.0)) for name in words.PARTS]
     shown = [(name, part_s) for name, part_s in named if part_s >= LEAST * best.step_time_s]
     bar = Text()
