@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from irongrid.cli.twins import verbs
+
 twin = typer.Typer(
     name="twin",
     help="Replay recorded workloads under a policy, on virtual time.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+verbs.add_to(twin)
 
 
 @twin.callback()
@@ -20,7 +23,7 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[str, typer.Option(help="philly, helios-venus, sia or pollux.")],
+    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia or pollux.")],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[

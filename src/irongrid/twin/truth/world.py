@@ -16,6 +16,8 @@ class TraceJob:
         gpus: of the user's request.
         service_s: how long it ran; 0 where that depends on the placement.
         application, batch_size: what it trains; empty where the data do not tell.
+        team: whose share it used; empty where the data do not tell.
+        device_type: of the user's request; empty is any.
     """
 
     key: str
@@ -25,6 +27,8 @@ class TraceJob:
     service_s: float = 0.0
     application: str = ""
     batch_size: int = 0
+    team: str = ""
+    device_type: str = ""
 
 
 class Futures(Protocol):
