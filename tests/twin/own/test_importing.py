@@ -12,11 +12,12 @@ from irongrid.twin.truth.datasets import read
 
 HEADER = "id,user,account,submit,start,end,state,gpus\n"
 GOOD = "1,ann,vision,2026-03-01T08:00:00Z,2026-03-01T08:00:10Z,2026-03-01T09:00:10Z,COMPLETED,8\n"
-SACCT = """JobID|User|Account|Submit|Start|End|ElapsedRaw|State|AllocTRES
-101|ann|vision|2026-03-01T08:00:00|2026-03-01T08:00:10|2026-03-01T09:00:10|3600|COMPLETED|cpu=64,gres/gpu:h100=8,gres/gpu=8
-101.batch||vision|2026-03-01T08:00:00|2026-03-01T08:00:10|2026-03-01T09:00:10|3600|COMPLETED|cpu=64
-102|bob|nlp|2026-03-01T08:05:00|2026-03-01T08:05:10|2026-03-01T09:00:10|3300|CANCELLED by 1000|cpu=8,gres/gpu:h100=2
-103|bob|nlp|2026-03-01T08:05:00|Unknown|Unknown|0|PENDING|
+DAY = "2026-03-01T"
+SACCT = f"""JobID|User|Account|Submit|Start|End|ElapsedRaw|State|AllocTRES
+101|ann|vision|{DAY}08:00:00|{DAY}08:00:10|{DAY}09:00:10|3600|COMPLETED|cpu=64,gres/gpu:h100=8,gres/gpu=8
+101.batch||vision|{DAY}08:00:00|{DAY}08:00:10|{DAY}09:00:10|3600|COMPLETED|cpu=64
+102|bob|nlp|{DAY}08:05:00|{DAY}08:05:10|{DAY}09:00:10|3300|CANCELLED by 1000|cpu=8,gres/gpu:h100=2
+103|bob|nlp|{DAY}08:05:00|Unknown|Unknown|0|PENDING|
 """
 
 

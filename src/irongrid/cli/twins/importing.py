@@ -55,12 +55,14 @@ def _say_figures(screen: Screen, found: dict[str, Any]) -> None:
         f"{found['device_hours']:,.0f} device-hours, jobs of up to {found['largest_devices']:,} "
         f"devices, median run {format_duration(found['median_duration_s'])}"
     )
+    nodes = f"{found['nodes_of_8']:,} nodes of 8"
     if found["busiest_devices"] is not None:
         wait = format_duration(found["recorded_mean_wait_s"])
-        screen.say(
-            f"  at the busiest moment {found['busiest_devices']:,} devices were held, so there were "
-            f"at least {found['nodes_of_8']:,} nodes of 8; the mean wait was {wait}"
-        )
+        held = f"at the busiest moment {found['busiest_devices']:,} devices were held"
+        screen.say(f"  {held}, so there were at least {nodes}; the mean wait was {wait}")
+    elif found["mean_devices"] is not None:
+        held = f"{found['mean_devices']:,.0f} devices were held on average"
+        screen.say(f"  {held}; with less than {nodes} the queue would only grow")
 
 
 def _say_next(screen: Screen, file: Path, to: Path | None, found: dict[str, Any]) -> None:

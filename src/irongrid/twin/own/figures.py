@@ -1,5 +1,6 @@
 """What a trace says of itself: its span, its load, and how large the cluster must have been."""
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,15 @@ def figures(trace: Imported) -> dict[str, Any]:
     span_s = float(submit_s[-1])
     device_s = float((duration_s * devices).sum())
     busiest = _busiest(trace)
-    needed = max(int(devices.max()), busiest or 0)
+    mean = device_s / span_s if span_s else 0.0
+    # Fewer would never have come to the end of such a queue.
+    needed = max(int(devices.max()), busiest or ceil(mean))
     waits = [max(0.0, row.start_s - row.submit_s) for row in rows if row.start_s is not None]
     return {
         "span_days": round(span_s / 86400, 3),
         "device_hours": round(device_s / 3600, 3),
         "largest_devices": int(devices.max()),
-        "mean_devices": round(device_s / span_s, 1) if span_s else None,
+        "mean_devices": round(mean, 1) if span_s else None,
         "busiest_devices": busiest,
         "nodes_of_8": -(-needed // DEVICES_PER_NODE),
         "mean_duration_s": round(float(duration_s.mean()), 3),
