@@ -13,6 +13,7 @@ Json = Annotated[
 def add_to(twin: typer.Typer) -> None:
     """Put the words under `irongrid twin`."""
     twin.command("import")(import_)
+    twin.command("run")(run)
 
 
 def import_(
@@ -26,3 +27,16 @@ def import_(
     from irongrid.cli.twins.importing import import_trace
 
     return import_trace(file, to, as_json=as_json)
+
+
+def run(
+    scenario: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.yaml.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at every invariant after every event.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Run a scenario: a workload on a fleet under a policy."""
+    from irongrid.cli.twins.run import run
+
+    return run(scenario, check=check, as_json=as_json)
