@@ -10,7 +10,7 @@ class Recorded:
     """Jobs that somebody has recorded.
 
     Attributes:
-        file: absolute path of the workload.
+        file: path of the workload.
         dataset: the format of the file and the rules that come with it.
         head: only so many jobs, the first ones; 0 is all.
     """

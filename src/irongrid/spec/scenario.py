@@ -68,7 +68,7 @@ def parse_scenario_text(text: str, *, source: str, folder: str) -> LoadedScenari
         reading = read_yaml(text)
     except Unreadable as unreadable:
         raise report(unreadable.findings, source, {}) from None
-    scenario, findings, elsewhere = _check(reading, source, os.path.abspath(folder))
+    scenario, findings, elsewhere = _check(reading, source, folder)
     if scenario is None:
         problems = report(findings, source, reading.lines).problems if findings else ()
         raise SpecError([*problems, *elsewhere])
@@ -109,7 +109,7 @@ def _fleet(
     fields: ScenarioFields, reading: Reading, source: str, folder: str
 ) -> tuple[Fleet | None, list[Finding]]:
     if isinstance(fields.fleet, str):
-        return load_fleet(os.path.join(folder, os.path.expanduser(fields.fleet))), []
+        return load_fleet(_from(folder, fields.fleet)), []
     if fields.fleet is None:
         return None, []
     broken = {path[1:] for path in reading.broken if path[:1] == ("fleet",)}
@@ -190,8 +190,12 @@ def _scenario(fields: ScenarioFields, fleet: Fleet | None, source: str, folder: 
 
 def _file(workload: Workload, folder: str) -> Recorded:
     assert workload.file is not None, "a generator has no file"
-    path = os.path.normpath(os.path.join(folder, os.path.expanduser(workload.file)))
+    path = _from(folder, workload.file)
     return Recorded(file=path, dataset=workload.dataset or "csv", head=workload.head or 0)
+
+
+def _from(folder: str, path: str) -> str:
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
 
 def _drawn(given: Generator) -> Generated:
