@@ -110,7 +110,7 @@ def test_a_job_that_could_never_start_is_refused_before_the_run(tmp_path: Path) 
         trial_of(scenario(tmp_path, rows, "h100: {accelerator: H100, nodes: 2}"))
 
     assert caught.value.problem == (
-        "2 needs 64 devices at once; the fleet has 16, and 1 more jobs do not fit"
+        "2 needs 64 devices at once; the fleet has 16, and 1 more does not fit"
     )
 
 

@@ -71,6 +71,16 @@ def run_trial(trial: Trial, observers: Sequence[Observer] = ()) -> Run:
     )
 
 
+def verified(trial: Trial) -> Trial:
+    """The trial, once its first job alone has run: a wrong word is found before a long run.
+
+    Raises:
+        SpecError: there is no such policy, or it does not go with the workload.
+    """
+    replay_workload(trial.workload, replace(trial.options, head=1, check=False))
+    return trial
+
+
 def on_fleet(trial: Trial, fleet: Fleet) -> Trial:
     """The same on another fleet.
 
@@ -100,7 +110,8 @@ def refuse_misfits(jobs: Iterable[TraceJob], nodes: Sequence[Node]) -> None:
     if too_large:
         worst = max(too_large, key=lambda job: job.gpus)
         has = by_type.get(worst.device_type, most)
-        others = f", and {len(too_large) - 1} more jobs do not fit" if len(too_large) > 1 else ""
+        more = len(too_large) - 1
+        others = f", and {more} more do{'es' if more == 1 else ''} not fit" if more else ""
         problem = f"{worst.key} needs {worst.gpus} devices at once; the fleet has {has}{others}"
         raise Refused("never_fits", problem, "Use a larger fleet, or take these jobs out")
 

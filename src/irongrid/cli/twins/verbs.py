@@ -14,6 +14,7 @@ def add_to(twin: typer.Typer) -> None:
     """Put the words under `irongrid twin`."""
     twin.command("import")(import_)
     twin.command("run")(run)
+    twin.command("compare")(compare)
 
 
 def import_(
@@ -40,3 +41,22 @@ def run(
     from irongrid.cli.twins.run import run
 
     return run(scenario, check=check, as_json=as_json)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A scenario.yaml.")],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="[B]", help="Another; A with a change by default.", show_default=""),
+    ] = None,
+    policy: Annotated[str, typer.Option(help="Whose decisions, in B.")] = "",
+    nodes: Annotated[
+        str, typer.Option(metavar="N", help="Nodes in B: +8, -2, 12, or POOL:+8.")
+    ] = "",
+    fleet: Annotated[str, typer.Option(metavar="FILE", help="A fleet.yaml for B.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Run two scenarios, or one and a change to it, and set them side by side."""
+    from irongrid.cli.twins.compare import compare
+
+    return compare(first, second, policy=policy, nodes=nodes, fleet=fleet, as_json=as_json)

@@ -1,0 +1,129 @@
+"""`irongrid twin import | run | compare`, as people and programs meet them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from irongrid.cli.main import run
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
+TRACE = str(EXAMPLES / "my-trace.csv")
+OWN = str(EXAMPLES / "own-trace.yaml")
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_example_workload_is_what_an_import_of_the_example_trace_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = tmp_path / "jobs.csv"
+
+    assert run(["twin", "import", TRACE, "--to", str(written), "--json"]) == 0
+
+    found = answer(capsys)
+    assert (found["rows"], found["jobs"], found["left_out"]) == (243, 240, 3)
+    assert written.read_text() == (EXAMPLES / "jobs.csv").read_text()
+
+
+def test_an_import_tells_people_what_is_missing_and_what_to_type_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["twin", "import", TRACE]) == 0
+
+    said = capsys.readouterr().out
+    assert "no column device_type: every job may run on any device" in said
+    assert "1 left out: gpus is 0: the job held no accelerator ('0'), line 121" in said
+    assert f"irongrid twin import {TRACE} --to jobs.csv" in said
+
+
+def test_an_import_of_a_file_without_its_columns_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("when,what\n1,2\n")
+
+    assert run(["twin", "import", str(path), "--json"]) == 2
+
+    error = answer(capsys)["error"]
+    assert [detail["field"] for detail in error["details"]] == [
+        "submit_time",
+        "devices",
+        "duration_s",
+    ]
+
+
+def test_a_scenario_runs_and_gives_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["twin", "run", OWN, "--check", "--json"]) == 0
+
+    found = answer(capsys)
+    assert (found["scenario"], found["jobs"], found["rules"]["nodes"]) == ("own-trace", 240, 4)
+    assert found["fleet_usd"] > found["held_usd"] > 0
+    assert {team["team"] for team in found["teams"]} == {"vision", "language"}
+
+
+def test_a_policy_that_does_not_exist_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.yaml"
+    text = Path(OWN).read_text().replace("jobs.csv}", f"{EXAMPLES}/jobs.csv}}")
+    path.write_text(text.replace("fifo-backfill", "fifo-backfil"))
+    line = text.splitlines().index("policy: fifo-backfill") + 1
+
+    assert run(["twin", "run", str(path), "--json"]) == 2
+
+    error = answer(capsys)["error"]
+    assert error["problem"] == f"{path}:{line}: policy: there is no policy 'fifo-backfil'"
+
+
+def test_eight_more_nodes_are_compared_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["twin", "compare", OWN, "--nodes", "+8", "--json"]) == 0
+
+    found = answer(capsys)
+    assert found["first"]["rules"]["nodes"] == 4
+    assert found["second"]["rules"]["nodes"] == 12
+    assert found["difference"]["avg_queue_s"]["absolute"] < 0
+    assert found["paired"]["jobs"] == 240
+
+
+def test_a_comparison_reads_as_a_table_and_two_sentences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["twin", "compare", OWN, "--policy", "las"]) == 0
+
+    said = capsys.readouterr().out
+    assert "A  own-trace: policy fifo-backfill, 4 nodes" in said
+    assert "B  own-trace, las: policy las, 4 nodes" in said
+    assert "Of 240 jobs" in said
+    assert max(len(line) for line in said.splitlines() if "  " in line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["compare", OWN], "there is nothing to compare with"),
+        (["compare", OWN, "--policy", "nope"], "there is no policy 'nope'"),
+        (["compare", OWN, "--nodes", "x"], "is no number of nodes"),
+        (["run", "/nowhere.yaml"], "no such file"),
+    ],
+)
+def test_bad_input_is_named_with_the_way_out(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["twin", *words, "--json"]) == 2
+
+    error = answer(capsys)["error"]
+    assert problem in error["problem"]
+    assert error["fix"]
+
+
+def test_too_few_nodes_for_a_gang_is_a_no(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["twin", "compare", OWN, "--nodes", "1", "--json"]) == 1
+
+    assert "needs 16 devices at once" in answer(capsys)["error"]["problem"]
