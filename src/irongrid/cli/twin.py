@@ -37,27 +37,20 @@ def replay(
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on one line, the last of stdout.")
-    ] = False,
+    html: verbs.Html = "",
+    as_json: verbs.Json = False,
 ) -> int:
     """Replay a recorded trace: waits, completion times, restarts, and what decisions cost."""
-    from irongrid.cli.screen import Screen
-    from irongrid.twin.replay import ReplayOptions, replay
+    from irongrid.cli.twins.replaying import replayed
+    from irongrid.twin.replay import ReplayOptions
 
-    found = replay(
-        ReplayOptions(
-            dataset=dataset,
-            workload=workload,
-            policy=policy,
-            nodes=nodes,
-            head=head,
-            check=check,
-            history=tuple(history or ()),
-        )
+    options = ReplayOptions(
+        dataset=dataset,
+        workload=workload,
+        policy=policy,
+        nodes=nodes,
+        head=head,
+        check=check,
+        history=tuple(history or ()),
     )
-    screen = Screen(as_json=as_json)
-    for name, value in found.items():
-        screen.say(f"{name:22} {value}")
-    screen.answer(found)
-    return 0
+    return replayed(options, html=html, as_json=as_json)

@@ -1,11 +1,13 @@
 """`irongrid twin run`: one scenario, run and shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from irongrid.cli.plan.files import write_text
 from irongrid.cli.screen import Screen
+from irongrid.cli.twins.page import run_page
 from irongrid.cli.twins.progress import progress
 from irongrid.cli.twins.table import show
 from irongrid.errors import SpecError
@@ -14,7 +16,7 @@ from irongrid.twin.runs import Run
 from irongrid.twin.trials import Trial, run_trial, trial_of
 
 
-def run(file: Path, *, check: bool, as_json: bool) -> int:
+def run(file: Path, *, check: bool, html: str, as_json: bool) -> int:
     """Run the scenario in a file.
 
     Raises:
@@ -26,8 +28,20 @@ def run(file: Path, *, check: bool, as_json: bool) -> int:
     with named_by(loaded):
         done = simulated(screen, trial_of(loaded.scenario, check=check))
     show(screen, done)
+    write_page(screen, html, lambda: run_page(done))
     screen.answer(answer(done))
     return 0
+
+
+def write_page(screen: Screen, html: str, page: Callable[[], str]) -> None:
+    """Write a page where one is wanted.
+
+    Raises:
+        SpecError: the place cannot be written to.
+    """
+    if html:
+        write_text(Path(html), page())
+        screen.note(f"the page is in {html}")
 
 
 def simulated(screen: Screen, trial: Trial) -> Run:

@@ -8,6 +8,9 @@ import typer
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on one line, the last of stdout.")
 ]
+Html = Annotated[
+    str, typer.Option(metavar="FILE", help="Write a page with charts, self-contained.")
+]
 
 
 def add_to(twin: typer.Typer) -> None:
@@ -35,12 +38,13 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
+    html: Html = "",
     as_json: Json = False,
 ) -> int:
     """Run a scenario: a workload on a fleet under a policy."""
     from irongrid.cli.twins.run import run
 
-    return run(scenario, check=check, as_json=as_json)
+    return run(scenario, check=check, html=html, as_json=as_json)
 
 
 def compare(
@@ -54,9 +58,12 @@ def compare(
         str, typer.Option(metavar="N", help="Nodes in B: +8, -2, 12, or POOL:+8.")
     ] = "",
     fleet: Annotated[str, typer.Option(metavar="FILE", help="A fleet.yaml for B.")] = "",
+    html: Html = "",
     as_json: Json = False,
 ) -> int:
     """Run two scenarios, or one and a change to it, and set them side by side."""
     from irongrid.cli.twins.compare import compare
 
-    return compare(first, second, policy=policy, nodes=nodes, fleet=fleet, as_json=as_json)
+    return compare(
+        first, second, policy=policy, nodes=nodes, fleet=fleet, html=html, as_json=as_json
+    )

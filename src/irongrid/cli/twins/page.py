@@ -1,0 +1,224 @@
+"""`--html`: a run, or two, as one self-contained page without scripts and without a network."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from irongrid.cli.plan import svg
+from irongrid.cli.twins.differences import differences, sentences
+from irongrid.cli.twins.figures import FIGURES
+from irongrid.cli.twins.spread_charts import bars, spread
+from irongrid.cli.twins.time_charts import gantt, over_time
+from irongrid.twin.runs import Run
+from irongrid.units import format_duration
+
+COLOURED = 7
+_TEAMS_SHOWN = 12
+_TILES = (
+    ("avg_jct_s", "mean completion"), ("p99_jct_s", "p99 completion"), ("avg_queue_s", "mean wait"),
+    ("utilisation", "of devices held"), ("gpu_hours", "device-hours"),
+    ("preemptions_per_job", "preemptions a job"), ("held_usd", "for what was held"),
+    ("fleet_usd", "for the whole fleet"), ("energy_kwh", "kWh"), ("carbon_kg", "kg CO2e"),
+)  # fmt: skip
+
+
+def run_page(run: Run) -> str:
+    """The page of one run."""
+    figures = run.figures
+    colours = _colours([run])
+    about = (
+        f"{figures['jobs']:,} jobs on {figures['rules']['nodes']:,} nodes with "
+        f"{sum(run.seen.node_devices):,} devices, policy {figures['policy']}"
+    )
+    return _page(run.name, about, _run_sections(run, colours))
+
+
+def compare_page(runs: tuple[Run, Run], found: Mapping[str, Any]) -> str:
+    """The page of two runs side by side."""
+    first, second = runs
+    about = f"A is {first.name}, B is {second.name}"
+    return _page("Two runs side by side", about, _compare_sections(first, second, found))
+
+
+def _run_sections(run: Run, colours: Mapping[str, str]) -> Iterator[str]:
+    yield _section("In figures", _tiles(run))
+    yield _section("Held and waited for", over_time([run]))
+    yield _section("Who held what", *_gantt(run, colours))
+    yield _section("How long jobs took", _spreads([run]))
+    yield _section("Who got what", *_teams([run]))
+    if run.fleet is not None:
+        yield _section("Money and energy", *_bill(run))
+    yield _section("What this rests on", _rules(run.figures), _caveat())
+
+
+def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iterator[str]:
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(found["paired"]))
+    yield _section("In figures", _both(first, second), said)
+    key = '<p><span class="key-one">A</span> and <span class="key-two">B</span>.</p>'
+    yield _section("Held and waited for", key, over_time([first, second]))
+    yield _section("How long jobs took", key, _spreads([first, second]))
+    yield _section("Who got what", key, *_teams([first, second]))
+    colours = _colours([first, second])
+    for side, run in (("A", first), ("B", second)):
+        yield _section(f"Who held what in {side}", *_gantt(run, colours))
+    for side, run in (("A", first), ("B", second)):
+        yield _section(f"What {side} rests on", _rules(run.figures))
+    yield _section("How sure this is", _caveat())
+
+
+def _page(title: str, about: str, sections: Iterator[str]) -> str:
+    style = files("irongrid.cli.plan").joinpath("page.css").read_text("utf-8")
+    style += files("irongrid.cli.twins").joinpath("page.css").read_text("utf-8")
+    body = "\n".join(sections)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
+
+
+def _tiles(run: Run) -> str:
+    by_key = {figure.key: figure for figure in FIGURES}
+    tiles = "".join(
+        f"<div><b>{escape(by_key[key].text(run.figures))}</b><span>{escape(name)}</span></div>"
+        for key, name in _TILES
+        if run.figures.get(key) is not None
+    )
+    return f'<div class="figures">{tiles}</div>'
+
+
+def _colours(runs: Sequence[Run]) -> dict[str, str]:
+    """Classes for the teams with the most work."""
+    hours: dict[str, float] = {}
+    for run in runs:
+        for row in run.figures["teams"]:
+            hours[row["team"]] = hours.get(row["team"], 0.0) + row["device_hours"]
+    ordered = sorted(hours, key=lambda team: (-hours[team], team))
+    return {team: f"team-{at}" for at, team in enumerate(ordered[:COLOURED])}
+
+
+def _gantt(run: Run, colours: Mapping[str, str]) -> tuple[str, str]:
+    picture, words = gantt(run, colours)
+    legend = ""
+    if "Colours are teams" in words:
+        entries = [(css, team[:24]) for team, css in colours.items()]
+        if len(set(run.teams)) > len(colours):
+            entries.append(("team-other", "others"))
+        parts, rows = svg.legend(0, 2, entries, 920)
+        legend = svg.drawing(920, 18.0 * rows, [parts], "Colours of the teams")
+    return f"<p>{escape(words)}</p>{legend}", picture
+
+
+def _spreads(runs: Sequence[Run]) -> str:
+    jct = spread([run.jct_s for run in runs], "completion time")
+    waits = [np.maximum(run.queue_s, 0.0) for run in runs]
+    return f'<div class="pair">{jct}{spread(waits, "wait")}</div>'
+
+
+def _teams(runs: Sequence[Run]) -> tuple[str, str, str]:
+    sides = [{row["team"]: row for row in run.figures["teams"]} for run in runs]
+    shown = [row["team"] for row in runs[0].figures["teams"][:_TEAMS_SHOWN]]
+    shown = [team for team in shown if all(team in side for side in sides)]
+    if not shown:
+        return "<p>The two have no team in common.</p>", "", ""
+    rows = [(team, [side[team]["avg_queue_s"] for side in sides]) for team in shown]
+    cells = []
+    for team in shown:
+        row = sides[0][team]
+        cells.append(
+            [team, f"{row['jobs']:,}", f"{row['device_hours']:,.0f}"]
+            + [format_duration(side[team]["avg_jct_s"]) for side in sides]
+            + [format_duration(side[team]["p99_queue_s"]) for side in sides]
+            + [f"{side[team]['mean_slowdown']:,.1f}" for side in sides]
+        )
+    marks = [""] if len(runs) == 1 else [" A", " B"]
+    names = ["team", "jobs", "device-hours"]
+    names += [f"{name}{mark}" for name in ("mean JCT", "p99 wait", "slowdown") for mark in marks]
+    return _evenness(runs), f"<p>Mean wait:</p>{bars(rows, 'Mean wait')}", _table(names, cells)
+
+
+def _evenness(runs: Sequence[Run]) -> str:
+    """Jain's index over the teams' mean slowdowns.
+
+    Source: Jain, Chiu and Hawe, DEC-TR-301, 1984: 1 is equal, 1 over the number of teams is one
+    team served alone.
+    """
+    out = []
+    for run, mark in zip(runs, ("A", "B"), strict=False):
+        values = np.array([row["mean_slowdown"] for row in run.figures["teams"]])
+        index = float(values.sum() ** 2 / (len(values) * (values**2).sum()))
+        out.append(f"{index:.2f}" if len(runs) == 1 else f"{index:.2f} in {mark}")
+    said = f"Evenness of the {len(values)} teams' mean slowdowns (Jain's index, 1 is equal): "
+    return f"<p>{escape(said + ', '.join(out))}.</p>"
+
+
+def _bill(run: Run) -> tuple[str, str]:
+    assert run.fleet is not None, "there is something to bill"
+    wanted = [figure for figure in FIGURES if figure.key in
+              ("held_usd", "fleet_usd", "energy_kwh", "carbon_kg")]  # fmt: skip
+    cells = [[figure.name, figure.text(run.figures)] for figure in wanted]
+    note = (
+        "From the fleet file's prices and watts, between the first submit and the last end. A held "
+        "device draws what a computing one draws on average, whether or not its job used it."
+    )
+    return _table(["", run.fleet.name], cells), f"<p>{escape(note)}</p>"
+
+
+def _both(first: Run, second: Run) -> str:
+    body = []
+    for figure in FIGURES:
+        row = differences(figure, first, second)
+        if row is not None:
+            texts, style = row
+            css = {"green": " better", "red": " worse"}.get(style, "")
+            cells = "".join(f'<td class="figure{css}">{escape(text)}</td>' for text in texts)
+            body.append(f"<tr><td>{escape(figure.name)}</td>{cells}</tr>")
+    head = "<th></th>" + "".join(
+        f'<th class="figure">{name}</th>' for name in ("A", "B", "B &minus; A", "B / A")
+    )
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>'
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        parts = [
+            f"<{tag}>{escape(cell)}</{tag}>" if at == 0 else
+            f'<{tag} class="figure">{escape(cell)}</{tag}>'
+            for at, cell in enumerate(cells)
+        ]  # fmt: skip
+        return f"<tr>{''.join(parts)}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f'<div class="wide"><table>{line(names, "th")}{body}</table></div>'
+
+
+def _rules(figures: Mapping[str, Any]) -> str:
+    rules = {"workload": figures["dataset"], "policy": figures["policy"], **figures["rules"]}
+    rows = "".join(
+        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(_said(value))}</td></tr>"
+        for name, value in rules.items()
+    )
+    return f'<div class="wide"><table>{rows}</table></div>'
+
+
+def _said(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {part}" for name, part in value.items())
+    return str(value)
+
+
+def _caveat() -> str:
+    return (
+        "<p>The decisions are those of the real control plane on virtual time. The durations are "
+        "those of the workload: a job takes as long as it did when it was recorded, on whatever "
+        "devices it gets, and people hand in the same jobs at the same moments, however long they "
+        "wait.</p>"
+    )

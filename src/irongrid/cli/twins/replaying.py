@@ -1,0 +1,33 @@
+"""`irongrid twin replay`: a recorded trace under a policy, and its page where one is wanted."""
+
+from irongrid.cli.screen import Screen
+from irongrid.cli.twins.page import run_page
+from irongrid.cli.twins.progress import progress
+from irongrid.cli.twins.run import simulated, write_page
+from irongrid.twin.replay import ReplayOptions, replay_workload
+from irongrid.twin.trials import Trial
+from irongrid.twin.truth.datasets import read
+
+
+def replayed(options: ReplayOptions, *, html: str, as_json: bool) -> int:
+    """Run it, and show its figures.
+
+    Raises:
+        SpecError: bad input.
+    """
+    screen = Screen(as_json=as_json)
+    workload = read(options.dataset, options.workload)
+    name = options.workload.name
+    trial = Trial(name=name, workload=workload, options=options, fleet=None)
+    if html:
+        run = simulated(screen, trial)
+        found = run.figures
+        write_page(screen, html, lambda: run_page(run))
+    else:
+        # Without a page nobody needs to look at who holds what, which would take time.
+        with progress(screen, name, len(trial.jobs)) as observer:
+            found = replay_workload(workload, options, (observer,))
+    for key, value in found.items():
+        screen.say(f"{key:22} {value}")
+    screen.answer(found)
+    return 0
