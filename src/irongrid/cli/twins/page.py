@@ -17,6 +17,13 @@ from irongrid.units import format_duration
 
 COLOURED = 7
 _TEAMS_SHOWN = 12
+_RULES = {
+    "restart_s": "seconds of a restart, by devices",
+    "first_start_s": "seconds of a first start",
+    "invariants": "invariants of the state looked at",
+    "history_jobs": "jobs before the window, for forecasts",
+    "history_files": "earlier workloads, for forecasts",
+}
 _TILES = (
     ("avg_jct_s", "mean completion"), ("p99_jct_s", "p99 completion"), ("avg_queue_s", "mean wait"),
     ("utilisation", "of devices held"), ("gpu_hours", "device-hours"),
@@ -64,9 +71,7 @@ def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iter
     colours = _colours([first, second])
     for side, run in (("A", first), ("B", second)):
         yield _section(f"Who held what in {side}", *_gantt(run, colours))
-    for side, run in (("A", first), ("B", second)):
-        yield _section(f"What {side} rests on", _rules(run.figures))
-    yield _section("How sure this is", _caveat())
+    yield _section("What this rests on", _rules(first.figures, second.figures), _caveat())
 
 
 def _page(title: str, about: str, sections: Iterator[str]) -> str:
@@ -200,13 +205,22 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table>{line(names, "th")}{body}</table></div>'
 
 
-def _rules(figures: Mapping[str, Any]) -> str:
-    rules = {"workload": figures["dataset"], "policy": figures["policy"], **figures["rules"]}
-    rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(_said(value))}</td></tr>"
-        for name, value in rules.items()
-    )
-    return f'<div class="wide"><table>{rows}</table></div>'
+def _rules(*runs: Mapping[str, Any]) -> str:
+    """The rules in force; a side by side where they differ."""
+    sides = [
+        {"workload": figures["dataset"], "policy": figures["policy"], **figures["rules"]}
+        for figures in runs
+    ]
+    rows = []
+    for name in dict.fromkeys(name for side in sides for name in side):
+        values = [_said(side[name]) if name in side else "-" for side in sides]
+        if len(set(values)) == 1:
+            cell = escape(values[0])
+        else:
+            cell = f"{escape(values[0])} in A, {escape(values[1])} in B"
+        words = _RULES.get(name, name.replace("_", " "))
+        rows.append(f"<tr><td>{escape(words)}</td><td>{cell}</td></tr>")
+    return f'<div class="wide"><table>{"".join(rows)}</table></div>'
 
 
 def _said(value: object) -> str:

@@ -69,7 +69,7 @@ def bars(rows: Sequence[tuple[str, Sequence[float]]], name: str) -> str:
     """A length of time for each team, for one run or two."""
     width, left, right = 920.0, 170.0, 90.0
     most = max([*(value for _, values in rows for value in values), 1e-9])
-    thick = 16.0 if len(rows[0][1]) == 1 else 11.0
+    thick = 16.0 if len(rows[0][1]) == 1 else 13.0
     row_height = thick * len(rows[0][1]) + 9
     out = []
     for number, (team, values) in enumerate(rows):
@@ -81,5 +81,5 @@ def bars(rows: Sequence[tuple[str, Sequence[float]]], name: str) -> str:
             place = y + thick * at
             out.append(svg.box(left, place, max(1.0, length), thick - 2, f"bar-{side}"))
             words = format_duration(value)
-            out.append(svg.text(left + length + 6, place + thick - 4, words, css="small"))
+            out.append(svg.text(left + length + 6, place + thick - 3.5, words, css="small"))
     return svg.drawing(width, row_height * len(rows) + 6, out, f"{name} by team")

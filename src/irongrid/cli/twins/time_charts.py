@@ -16,6 +16,7 @@ _HELD_HEIGHT, _WAITING_HEIGHT, _GAP = 150.0, 90.0, 26.0
 # Beyond so many nodes single stretches are too thin to be seen.
 _NODES_DRAWN = 64
 _SHADES = 6
+_GANTT_HEIGHT = 320.0
 _CELLS_ACROSS = 240
 SIDES = ("one", "two")
 
@@ -94,7 +95,7 @@ def gantt(run: Run, colours: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _row_height(rows: int) -> float:
-    return 26.0 if rows <= 12 else 15.0 if rows <= 32 else 9.0
+    return min(56.0, max(9.0, _GANTT_HEIGHT / rows))
 
 
 def _single(run: Run, stretches: Sequence[Stretch], colours: Mapping[str, str]) -> str:
