@@ -42,6 +42,7 @@ def replay(
 ) -> int:
     """Replay a recorded trace: waits, completion times, restarts, and what decisions cost."""
     from irongrid.cli.twins.replaying import replayed
+    from irongrid.cli.twins.stopping import stoppable
     from irongrid.twin.replay import ReplayOptions
 
     options = ReplayOptions(
@@ -53,4 +54,4 @@ def replay(
         check=check,
         history=tuple(history or ()),
     )
-    return replayed(options, html=html, as_json=as_json)
+    return stoppable(lambda: replayed(options, html=html, as_json=as_json), as_json=as_json)

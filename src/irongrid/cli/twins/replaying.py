@@ -28,6 +28,7 @@ def replayed(options: ReplayOptions, *, html: str, as_json: bool) -> int:
         with progress(screen, name, len(trial.jobs)) as observer:
             found = replay_workload(workload, options, (observer,))
     for key, value in found.items():
-        screen.say(f"{key:22} {value}")
+        if key != "teams":
+            screen.say(f"{key:22} {value}")
     screen.answer(found)
     return 0

@@ -109,6 +109,7 @@ def _single(run: Run, stretches: Sequence[Stretch], colours: Mapping[str, str]) 
         lane = (height - 2) / seen.node_devices[stretch.node]
         x, y = clock.x(stretch.from_s), height * stretch.node + 2
         width = max(0.4, clock.x(stretch.to_s) - x)
+        width -= min(0.6, width / 4)  # Neighbours of one team stay two jobs.
         mine = places.setdefault(colours.get(teams[stretch.job], "team-other"), [])
         for first, count in _together(stretch.devices):
             mine.append((x, y + lane * first, width, lane * count - min(0.8, lane / 4)))

@@ -43,8 +43,11 @@ def run(
 ) -> int:
     """Run a scenario: a workload on a fleet under a policy."""
     from irongrid.cli.twins.run import run
+    from irongrid.cli.twins.stopping import stoppable
 
-    return run(scenario, check=check, html=html, as_json=as_json)
+    return stoppable(
+        lambda: run(scenario, check=check, html=html, as_json=as_json), as_json=as_json
+    )
 
 
 def compare(
@@ -63,7 +66,11 @@ def compare(
 ) -> int:
     """Run two scenarios, or one and a change to it, and set them side by side."""
     from irongrid.cli.twins.compare import compare
+    from irongrid.cli.twins.stopping import stoppable
 
-    return compare(
-        first, second, policy=policy, nodes=nodes, fleet=fleet, html=html, as_json=as_json
+    return stoppable(
+        lambda: compare(
+            first, second, policy=policy, nodes=nodes, fleet=fleet, html=html, as_json=as_json
+        ),
+        as_json=as_json,
     )
