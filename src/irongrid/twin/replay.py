@@ -133,7 +133,7 @@ class Arrivals:
         self._driver = driver
         self._jobs = jobs
         self._at = 0
-        self._specs: dict[tuple[str, int, str], JobSpec] = {}
+        self._specs: dict[tuple[str, int, str, float, int], JobSpec] = {}
         self.ids: dict[JobId, TraceJob] = {}
         self._plan()
 
@@ -150,10 +150,15 @@ class Arrivals:
 
     def _spec(self, job: TraceJob) -> JobSpec:
         """What a person would have asked for: nothing that only the future knows."""
-        key = (job.group, job.gpus, job.device_type)
+        key = (job.group, job.gpus, job.device_type, job.cpus, job.memory_bytes)
         spec = self._specs.get(key)
         if spec is None:
-            resources = Resources(sizes=(job.gpus,), accelerator=job.device_type or "any")
+            resources = Resources(
+                sizes=(job.gpus,),
+                accelerator=job.device_type or "any",
+                cpus=job.cpus,
+                memory_bytes=job.memory_bytes,
+            )
             spec = JobSpec(name=job.group, task=_TASK, workdir="/", resources=resources)
             self._specs[key] = spec
         return spec

@@ -71,7 +71,9 @@ def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iter
     colours = _colours([first, second])
     for side, run in (("A", first), ("B", second)):
         yield _section(f"Who held what in {side}", *_gantt(run, colours))
-    yield _section("What this rests on", _rules(first.figures, second.figures), _caveat())
+    assumed = found.get("assumptions")
+    rest = _list(assumed) if assumed else _caveat()
+    yield _section("What this rests on", rest, _rules(first.figures, second.figures))
 
 
 def _page(title: str, about: str, sections: Iterator[str]) -> str:
@@ -203,6 +205,10 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     body = "".join(line(row, "td") for row in rows)
     return f'<div class="wide"><table>{line(names, "th")}{body}</table></div>'
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
 def _rules(*runs: Mapping[str, Any]) -> str:

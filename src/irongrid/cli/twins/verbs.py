@@ -18,6 +18,7 @@ def add_to(twin: typer.Typer) -> None:
     twin.command("import")(import_)
     twin.command("run")(run)
     twin.command("compare")(compare)
+    twin.command("whatif")(whatif)
 
 
 def import_(
@@ -72,5 +73,26 @@ def compare(
         lambda: compare(
             first, second, policy=policy, nodes=nodes, fleet=fleet, html=html, as_json=as_json
         ),
+        as_json=as_json,
+    )
+
+
+def whatif(
+    log: Annotated[
+        Path, typer.Argument(metavar="LOG", help="What irongrid events --export has written.")
+    ],
+    policy: Annotated[str, typer.Option(help="Another policy.")] = "",
+    nodes: Annotated[
+        str, typer.Option(metavar="N", help="Other nodes: +8, -2, 12, or TYPE:+8.")
+    ] = "",
+    html: Html = "",
+    as_json: Json = False,
+) -> int:
+    """Replay the log of a live server with other nodes or another policy."""
+    from irongrid.cli.twins.stopping import stoppable
+    from irongrid.cli.twins.whatif import whatif
+
+    return stoppable(
+        lambda: whatif(log, policy=policy, nodes=nodes, html=html, as_json=as_json),
         as_json=as_json,
     )

@@ -18,6 +18,7 @@ class TraceJob:
         application, batch_size: what it trains; empty where the data do not tell.
         team: whose share it used; empty where the data do not tell.
         device_type: of the user's request; empty is any.
+        cpus, memory_bytes: of the user's request, per device; 0 asks for none.
     """
 
     key: str
@@ -29,6 +30,8 @@ class TraceJob:
     batch_size: int = 0
     team: str = ""
     device_type: str = ""
+    cpus: float = 0.0
+    memory_bytes: int = 0
 
 
 class Futures(Protocol):
