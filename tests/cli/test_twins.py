@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 from irongrid.cli.main import run
+from irongrid.domain.event import Recorded, ServerStarted
+from irongrid.store.rows import to_row
+from irongrid.twin.driver import Driver
+from irongrid.twin.replay import ReplayOptions, replay_workload
+from irongrid.twin.truth.datasets import read
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 TRACE = str(EXAMPLES / "my-trace.csv")
@@ -127,3 +132,98 @@ def test_too_few_nodes_for_a_gang_is_a_no(capsys: pytest.CaptureFixture[str]) ->
     assert run(["twin", "compare", OWN, "--nodes", "1", "--json"]) == 1
 
     assert "needs 16 devices at once" in answer(capsys)["error"]["problem"]
+
+
+def exported(tmp_path: Path) -> str:
+    """The log of two jobs that took turns on one node."""
+    rows = "job_id,submit_s,vc,gpus,duration_s\n1,0,a,8,100\n2,10,b,8,50\n"
+    (tmp_path / "jobs.csv").write_text(rows)
+    workload = read("philly", tmp_path / "jobs.csv")
+    nodes = workload.fleet(1)
+    first = ServerStarted(server_epoch=1, irongrid_version="twin", nodes=nodes)
+    log = [Recorded(1, 0, first)]
+
+    def look(driver: Driver) -> None:
+        # The driver itself has recorded the start of its server before anybody looks on.
+        driver.watchers.append(log.append)
+
+    options = ReplayOptions(dataset="philly", workload=Path(), policy="fifo", nodes=1)
+    replay_workload(workload, options, (look,))
+    path = tmp_path / "log.ndjson"
+    path.write_text("".join(f"{line_of(record)}\n" for record in log))
+    return str(path)
+
+
+def line_of(record: Recorded) -> str:
+    """A record as `irongrid events --export` writes it."""
+    row: dict[str, Any] = dict(to_row(record))
+    names = ("seq", "at_ns", "kind", "version")
+    return json.dumps({**{name: row[name] for name in names}, "body": json.loads(row["body"])})
+
+
+def test_a_log_says_what_another_node_would_have_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = exported(tmp_path)
+
+    assert run(["twin", "whatif", log, "--nodes", "+1"]) == 0
+
+    said = capsys.readouterr().out
+    assert "B  with 2 nodes: policy fifo, 2 nodes" in said
+    assert "Most earlier: j000002 (b, 8 devices), by 1m 30s." in said
+    assert "half of the jobs are within 0.00 s" in said
+    assert "- 2 jobs that succeeded run as long as they did." in said
+
+
+def test_a_broken_line_of_a_log_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Path(exported(tmp_path))
+    log.write_text(log.read_text().replace('"seq": 3', '"seq": 4').replace('"seq":3', '"seq":4'))
+
+    assert run(["twin", "whatif", str(log), "--nodes", "+1", "--json"]) == 1
+
+    assert "line 3: seq is 4" in answer(capsys)["error"]["problem"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", OWN],
+        ["compare", OWN, "--policy", "las"],
+        ["replay", "--dataset", "csv", "--workload", str(EXAMPLES / "jobs.csv"), "--policy",
+         "fifo", "--nodes", "70"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_page_is_whole_and_needs_no_network(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+
+    assert run(["twin", *words, "--html", str(page), "--json"]) == 0
+
+    text = page.read_text()
+    answer(capsys)
+    assert text.startswith("<!doctype html>")
+    assert text.rstrip().endswith("</html>")
+    for outside in ("http://", "https://", "<script", "@import", "url("):
+        assert outside not in text
+    assert "nan" not in text
+    assert text.count("<svg") >= 5
+    assert text.count("<section>") == text.count("</section>") >= 5
+
+
+def test_ctrl_c_ends_a_run_with_a_word_and_without_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Driver, "turn", interrupted)
+    page = tmp_path / "page.html"
+
+    assert run(["twin", "run", OWN, "--html", str(page), "--json"]) == 130
+
+    assert answer(capsys) == {"interrupted": True, "exit_code": 130}
+    assert not page.exists()

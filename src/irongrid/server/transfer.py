@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from irongrid.domain.event import Recorded
-from irongrid.errors import Refused
+from irongrid.errors import Refused, StoreError
 from irongrid.server.home import Home
 from irongrid.store import bounded_lines, import_ndjson, open_store, read_ndjson
 
@@ -40,12 +40,14 @@ def read_log(exported: Path) -> Iterator[Recorded]:
     """The records of an exported log, one after another.
 
     Raises:
-        Refused: the file cannot be read.
-        StoreError: a line is wrong; the message names it.
+        Refused: the file cannot be read, or a line is wrong; the message names it.
     """
     try:
         with exported.open(encoding="utf-8") as stream:
             yield from read_ndjson(bounded_lines(stream))
+    except StoreError as error:
+        fix = "write the whole log again: irongrid events --export FILE"
+        raise Refused("bad_log", f"{exported}: {error}", fix) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise _unreadable(exported, problem) from None
 

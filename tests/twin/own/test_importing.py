@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from irongrid.errors import SpecError
+from irongrid.twin.own.columns import COLUMNS
 from irongrid.twin.own.figures import report
 from irongrid.twin.own.importing import Imported, load
 from irongrid.twin.own.writing import write
@@ -188,3 +189,12 @@ def test_a_file_that_was_not_imported_yet_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(SpecError, match="irongrid twin import"):
         read("csv", path)
+
+
+def test_the_page_has_every_column_with_the_words_that_are_read() -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "what-if.md"
+    lines = page.read_text().splitlines()
+
+    for column in COLUMNS:
+        (line,) = (line for line in lines if line.startswith(f"| `{column.name}` |"))
+        assert line.endswith(f"| {column.meaning} | {', '.join(column.words)} |")

@@ -20,6 +20,7 @@ _TEAMS_SHOWN = 12
 _RULES = {
     "restart_s": "seconds of a restart, by devices",
     "first_start_s": "seconds of a first start",
+    "recorded_avg_queue_s": "seconds of mean wait in the record",
     "invariants": "invariants of the state looked at",
     "history_jobs": "jobs before the window, for forecasts",
     "history_files": "earlier workloads, for forecasts",

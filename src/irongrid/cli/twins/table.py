@@ -20,6 +20,9 @@ def show(screen: Screen, run: Run) -> None:
     for figure in FIGURES:
         if figure.of(figures) is not None:
             screen.say(f"  {figure.name:44} {figure.text(figures):>14}")
+    seen_s = figures["rules"].get("recorded_avg_queue_s")
+    if seen_s is not None:
+        screen.say(f"  {'wait in the record, mean':44} {format_duration(seen_s):>14}")
     if len(figures["teams"]) > 1:
         screen.say()
         screen.say(teams_table(figures["teams"]))

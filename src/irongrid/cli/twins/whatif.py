@@ -26,7 +26,6 @@ def whatif(log: Path, *, policy: str, nodes: str, html: str, as_json: bool) -> i
     Raises:
         SpecError: nothing is to be changed, or the log or the change is of no use.
         Refused: the log cannot be read, or a job needs more than the changed fleet has.
-        StoreError: a line of the log is wrong.
     """
     from irongrid.server.transfer import read_log
 

@@ -19,8 +19,14 @@ def own(path: Path) -> Workload:
     Raises:
         SpecError: the file is absent or broken, or was not written by `irongrid twin import`.
     """
+    jobs: list[TraceJob] = []
+    waits_s: list[float] = []
     try:
-        jobs = [_job(path, line, row) for line, row in rows(path, NEEDED)]
+        for line, row in rows(path, NEEDED):
+            job = _job(path, line, row)
+            jobs.append(job)
+            if row.get("start_s"):
+                waits_s.append(max(0.0, number(path, line, row, "start_s") - job.submit_s))
     except SpecError as error:
         raise _with_hint(error, path) from error
     _refuse_doubles(path, jobs)
@@ -33,6 +39,7 @@ def own(path: Path) -> Workload:
             "durations": "as recorded, on any device",
             "restart_s": {"1": 7, "2-8": 30, "more": 60},
             "first_start_s": 0,
+            "recorded_avg_queue_s": round(sum(waits_s) / len(waits_s), 3) if waits_s else None,
         },
         fleet=lambda nodes: _pool(path, jobs, nodes),
     )
