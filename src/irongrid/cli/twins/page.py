@@ -5,14 +5,13 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
 from irongrid.cli.plan import svg
 from irongrid.cli.twins.differences import differences, sentences
 from irongrid.cli.twins.figures import FIGURES
 from irongrid.cli.twins.spread_charts import bars, spread
 from irongrid.cli.twins.time_charts import gantt, over_time
 from irongrid.twin.runs import Run
+from irongrid.twin.shapes import distribution, evenness
 from irongrid.units import format_duration
 
 COLOURED = 7
@@ -126,9 +125,9 @@ def _gantt(run: Run, colours: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _spreads(runs: Sequence[Run]) -> str:
-    jct = spread([run.jct_s for run in runs], "completion time")
-    waits = [np.maximum(run.queue_s, 0.0) for run in runs]
-    return f'<div class="pair">{jct}{spread(waits, "wait")}</div>'
+    jct = spread([distribution(run.jct_s) for run in runs], "completion time")
+    wait = spread([distribution(run.queue_s) for run in runs], "wait")
+    return f'<div class="pair">{jct}{wait}</div>'
 
 
 def _teams(runs: Sequence[Run]) -> tuple[str, str, str]:
@@ -154,17 +153,12 @@ def _teams(runs: Sequence[Run]) -> tuple[str, str, str]:
 
 
 def _evenness(runs: Sequence[Run]) -> str:
-    """Jain's index over the teams' mean slowdowns.
-
-    Source: Jain, Chiu and Hawe, DEC-TR-301, 1984: 1 is equal, 1 over the number of teams is one
-    team served alone.
-    """
-    out = []
+    out, count = [], 0
     for run, mark in zip(runs, ("A", "B"), strict=False):
-        values = np.array([row["mean_slowdown"] for row in run.figures["teams"]])
-        index = float(values.sum() ** 2 / (len(values) * (values**2).sum()))
+        values = [row["mean_slowdown"] for row in run.figures["teams"]]
+        index, count = evenness(values), len(values)
         out.append(f"{index:.2f}" if len(runs) == 1 else f"{index:.2f} in {mark}")
-    said = f"Evenness of the {len(values)} teams' mean slowdowns (Jain's index, 1 is equal): "
+    said = f"Evenness of the {count} teams' mean slowdowns (Jain's index, 1 is equal): "
     return f"<p>{escape(said + ', '.join(out))}.</p>"
 
 

@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from math import log10
 
-import numpy as np
-
 from irongrid.cli.plan import svg
 from irongrid.cli.twins.axes import LENGTHS
 from irongrid.cli.twins.time_charts import SIDES
+from irongrid.twin.shapes import SHORTEST_S
 from irongrid.units import format_duration
 
-_POINTS = 240
-_SHORTEST_S = 1.0
 
+def spread(samples: Sequence[Sequence[tuple[float, float]]], name: str) -> str:
+    """Share of jobs that took no longer, for one run or two; lengths by powers of ten.
 
-def spread(samples: Sequence[np.ndarray], name: str) -> str:
-    """Share of jobs that took no longer, for one run or two; lengths by powers of ten."""
+    Args:
+        samples: of each run, lengths of time with the share of jobs up to there.
+    """
     width, height, left, foot, top = 440.0, 280.0, 46.0, 42.0, 12.0
-    most = max(10.0, *(float(sample.max(initial=0)) for sample in samples))
+    most = max(10.0, *(sample[-1][0] for sample in samples))
     reach = log10(most)
 
     def x_of(length_s: float) -> float:
-        share = log10(max(length_s, _SHORTEST_S)) / reach
+        share = log10(max(length_s, SHORTEST_S)) / reach
         return left + (width - left - 14) * share
 
     def y_of(share: float) -> float:
@@ -43,26 +43,9 @@ def spread(samples: Sequence[np.ndarray], name: str) -> str:
     middle = (left + width) / 2
     out.append(svg.text(middle, height - 8, f"jobs by {name}", anchor="middle", css="small"))
     for sample, side in zip(samples, SIDES, strict=False):
-        out.append(svg.path([(x_of(s), y_of(share)) for s, share in _ecdf(sample)],
+        out.append(svg.path([(x_of(s), y_of(share)) for s, share in sample],
                             f"line-{side}"))  # fmt: skip
     return svg.drawing(width, height, out, f"Share of jobs by {name}")
-
-
-def _ecdf(sample: np.ndarray) -> list[tuple[float, float]]:
-    """Steps of the distribution, thinned to so many that can be seen."""
-    ordered = np.sort(sample)
-    count = len(ordered)
-    places = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).astype(int))
-    points: list[tuple[float, float]] = []
-    below = float(np.searchsorted(ordered, _SHORTEST_S, side="right")) / count
-    if below:
-        points.append((_SHORTEST_S, below))
-    for at in places:
-        if ordered[at] > _SHORTEST_S:
-            if not points or points[-1][1] <= at / count:
-                points.append((float(ordered[at]), at / count))
-            points.append((float(ordered[at]), (at + 1) / count))
-    return points
 
 
 def bars(rows: Sequence[tuple[str, Sequence[float]]], name: str) -> str:

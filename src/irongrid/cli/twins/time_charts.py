@@ -1,15 +1,13 @@
 """What was held and what waited over time, and who held which node when."""
 
-import itertools
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from irongrid.cli.plan import svg
 from irongrid.cli.plan.charts import labelled
 from irongrid.cli.twins.axes import Clock
 from irongrid.twin.recorder import Seen, Stretch
 from irongrid.twin.runs import Run
+from irongrid.twin.shapes import held, shades, waiting
 
 WIDTH, LEFT, RIGHT = 920.0, 76.0, 14.0
 _HELD_HEIGHT, _WAITING_HEIGHT, _GAP = 150.0, 90.0, 26.0
@@ -17,20 +15,19 @@ _HELD_HEIGHT, _WAITING_HEIGHT, _GAP = 150.0, 90.0, 26.0
 _NODES_DRAWN = 64
 _SHADES = 6
 _GANTT_HEIGHT = 320.0
-_CELLS_ACROSS = 240
 SIDES = ("one", "two")
 
 
 def over_time(runs: Sequence[Run]) -> str:
     """Devices held and devices that waiting jobs asked for, for one run or two."""
     clock = Clock(LEFT, WIDTH - LEFT - RIGHT, max(run.seen.end_s for run in runs))
-    held = [(run.seen, run.seen.held.sum(axis=0)) for run in runs]
-    waiting = [(run.seen, run.seen.waiting) for run in runs]
+    in_use = [(run.seen, held(run.seen)) for run in runs]
+    asked = [(run.seen, waiting(run.seen)) for run in runs]
     capacities = [float(sum(run.seen.node_devices)) for run in runs]
     top = 18.0
     foot = top + _HELD_HEIGHT
     out = [svg.text(LEFT, 11, "devices held", css="small")]
-    out += _band(clock, top, _HELD_HEIGHT, held, max(capacities))
+    out += _band(clock, top, _HELD_HEIGHT, in_use, max(capacities))
     for number, capacity in enumerate(dict.fromkeys(capacities)):
         y = foot - _HELD_HEIGHT * capacity / max(capacities)
         out.append(svg.line(LEFT, y, WIDTH - RIGHT, y, "limit"))
@@ -39,14 +36,18 @@ def over_time(runs: Sequence[Run]) -> str:
         out.append(svg.text(at, y - 4, words, anchor="end", css="small limit-name"))
     low = foot + _GAP
     out.append(svg.text(LEFT, low - 7, "devices that waiting jobs asked for", css="small"))
-    most = max(1.0, *(float(values.max(initial=0)) for _, values in waiting))
-    out += _band(clock, low, _WAITING_HEIGHT, waiting, most)
+    most = max(1.0, *(max(values) for _, values in asked))
+    out += _band(clock, low, _WAITING_HEIGHT, asked, most)
     out += clock.grid(low + _WAITING_HEIGHT, low + _WAITING_HEIGHT)
     return svg.drawing(WIDTH, low + _WAITING_HEIGHT + 34, out, "Devices held and waited for")
 
 
 def _band(
-    clock: Clock, top: float, height: float, series: Sequence[tuple[Seen, np.ndarray]], most: float
+    clock: Clock,
+    top: float,
+    height: float,
+    series: Sequence[tuple[Seen, Sequence[float]]],
+    most: float,
 ) -> list[str]:
     """One chart of amounts over time: an area for the first, a line for the second."""
     foot = top + height
@@ -65,11 +66,11 @@ def _band(
 
 
 def _steps(
-    clock: Clock, seen: Seen, values: np.ndarray, foot: float, scale: float
+    clock: Clock, seen: Seen, values: Sequence[float], foot: float, scale: float
 ) -> list[tuple[float, float]]:
     points = []
     for at, value in enumerate(values):
-        y = foot - scale * float(value)
+        y = foot - scale * value
         points.append((clock.x(at * seen.bin_s), y))
         points.append((clock.x(min((at + 1) * seen.bin_s, seen.end_s)), y))
     return points
@@ -137,42 +138,24 @@ def _together(devices: Sequence[int]) -> list[tuple[int, int]]:
 
 def _shaded(seen: Seen) -> str:
     """Rows of nodes over time, shaded by the share of their devices that was held."""
-    shares, bin_s = _coarser(seen)
-    height = _row_height(len(shares))
+    lines = shades(seen, _SHADES)
+    height = _row_height(len(lines))
     clock = Clock(LEFT, WIDTH - LEFT - RIGHT, seen.end_s)
-    foot = height * len(shares) + 4
-    levels = np.ceil(np.clip(shares, 0, 1) * _SHADES - 1e-9).astype(int)
+    foot = height * len(lines) + 4
     places: dict[int, list[tuple[float, float, float, float]]] = {}
-    for row, line in enumerate(levels):
-        edges = [0, *(np.flatnonzero(np.diff(line)) + 1), len(line)]
-        for first, last in itertools.pairwise(edges):
-            if line[first]:
-                x = clock.x(first * bin_s)
-                width = clock.x(min(last * bin_s, seen.end_s)) - x
-                box = (x, height * row + 1, width, height - 1)
-                places.setdefault(int(line[first]), []).append(box)
+    for row, line in enumerate(lines):
+        for from_s, to_s, level in line:
+            x = clock.x(from_s)
+            box = (x, height * row + 1, clock.x(to_s) - x, height - 1)
+            places.setdefault(level, []).append(box)
     out = clock.grid(0, foot)
-    for row in range(0, len(shares), max(1, len(shares) // 16)):
+    for row in range(0, len(lines), max(1, len(lines) // 16)):
         name = seen.node_ids[row * seen.nodes_per_row]
         y = height * row + height / 2 + 4
         out.append(svg.text(LEFT - 6, y, name[:12], anchor="end", css="small"))
     out += [svg.boxes(boxes, f"shade-{level}") for level, boxes in sorted(places.items())]
-    entries = [(f"shade-{level}", f"up to {100 * level // _SHADES}%") for level in
-               range(1, _SHADES + 1)]  # fmt: skip
+    entries = [
+        (f"shade-{level}", f"up to {100 * level // _SHADES}%") for level in range(1, _SHADES + 1)
+    ]
     legend, _ = svg.legend(LEFT, foot + 36, entries, WIDTH - LEFT)
     return svg.drawing(WIDTH, foot + 52, [*out, legend], "Share of each node's devices held")
-
-
-def _coarser(seen: Seen) -> tuple[np.ndarray, float]:
-    """Share held by row, in at most `_CELLS_ACROSS` bins."""
-    per = seen.nodes_per_row
-    devices = np.array(seen.node_devices, dtype=float)
-    starts = np.arange(0, len(devices), per)
-    shares = seen.held / np.add.reduceat(devices, starts)[:, None]
-    fold = -(-shares.shape[1] // _CELLS_ACROSS)
-    if fold == 1:
-        return shares, seen.bin_s
-    count = -(-shares.shape[1] // fold)
-    padded = np.zeros((shares.shape[0], count * fold))
-    padded[:, : shares.shape[1]] = shares
-    return padded.reshape(len(shares), count, fold).mean(axis=2), seen.bin_s * fold
