@@ -29,6 +29,9 @@ def replay(
     nodes: Annotated[
         int, typer.Option(min=0, help="Size of the cluster; 0 takes the data set's own number.")
     ] = 0,
+    fleet: Annotated[
+        str, typer.Option(metavar="FILE", help="A fleet.yaml in place of the data set's cluster.")
+    ] = "",
     head: Annotated[int, typer.Option(min=0, help="Replay only the first jobs; 0 is all.")] = 0,
     history: Annotated[
         list[Path] | None,
@@ -54,4 +57,6 @@ def replay(
         check=check,
         history=tuple(history or ()),
     )
-    return stoppable(lambda: replayed(options, html=html, as_json=as_json), as_json=as_json)
+    return stoppable(
+        lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json
+    )

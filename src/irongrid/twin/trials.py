@@ -16,6 +16,9 @@ from irongrid.twin.truth.drawn import drawn
 from irongrid.twin.truth.traces import Workload
 from irongrid.twin.truth.world import TraceJob
 
+# Data sets whose jobs have speeds on some device types only.
+OWN_CLUSTER = frozenset({"sia", "pollux"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -85,9 +88,13 @@ def on_fleet(trial: Trial, fleet: Fleet) -> Trial:
     """The same on another fleet.
 
     Raises:
-        SpecError: a job asks for a device type that the fleet does not have.
+        SpecError: a job asks for a device type that the fleet does not have, or the jobs' speeds
+            were measured on a cluster of their own.
         Refused: a job needs more devices than the fleet has.
     """
+    if trial.options.dataset in OWN_CLUSTER:
+        problem = f"the jobs of {trial.options.dataset} were measured on a cluster of their own"
+        raise SpecError([Problem(field="--fleet", problem=problem, fix="Leave --fleet out")])
     nodes = nodes_of(fleet)
     jobs = _typed(trial.workload.jobs, nodes)
     workload = replace(trial.workload, jobs=jobs, nodes=len(nodes), fleet=lambda _: nodes)

@@ -12,6 +12,7 @@ from irongrid.cli.twins.spread_charts import bars, spread
 from irongrid.cli.twins.time_charts import gantt, over_time
 from irongrid.twin.runs import Run
 from irongrid.twin.shapes import distribution, evenness
+from irongrid.twin.trials import OWN_CLUSTER
 from irongrid.units import format_duration
 
 COLOURED = 7
@@ -58,7 +59,7 @@ def _run_sections(run: Run, colours: Mapping[str, str]) -> Iterator[str]:
     yield _section("Who got what", *_teams([run]))
     if run.fleet is not None:
         yield _section("Money and energy", *_bill(run))
-    yield _section("What this rests on", _rules(run.figures), _caveat())
+    yield _section("What this rests on", _rules(run.figures), _caveat(run.figures))
 
 
 def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +73,7 @@ def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iter
     for side, run in (("A", first), ("B", second)):
         yield _section(f"Who held what in {side}", *_gantt(run, colours))
     assumed = found.get("assumptions")
-    rest = _list(assumed) if assumed else _caveat()
+    rest = _list(assumed) if assumed else _caveat(first.figures)
     yield _section("What this rests on", rest, _rules(first.figures, second.figures))
 
 
@@ -230,10 +231,14 @@ def _said(value: object) -> str:
     return str(value)
 
 
-def _caveat() -> str:
+def _caveat(figures: Mapping[str, Any]) -> str:
+    lasts = (
+        "A job's speed is the one that was measured for its application on the devices that it "
+        "gets."
+        if figures["dataset"] in OWN_CLUSTER
+        else "A job takes as long as the workload says, on whatever devices it gets."
+    )
     return (
-        "<p>The decisions are those of the real control plane on virtual time. The durations are "
-        "those of the workload: a job takes as long as it did when it was recorded, on whatever "
-        "devices it gets, and people hand in the same jobs at the same moments, however long they "
-        "wait.</p>"
+        f"<p>The decisions are those of the real control plane on virtual time. {lasts} People "
+        "hand in the same jobs at the same moments, however long they wait.</p>"
     )
