@@ -1,8 +1,14 @@
 """A person's file becomes jobs, and every row that does not is accounted for."""
 
+import csv
+import gzip
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from irongrid.errors import SpecError
 from irongrid.twin.own.columns import COLUMNS
@@ -198,3 +204,45 @@ def test_the_page_has_every_column_with_the_words_that_are_read() -> None:
     for column in COLUMNS:
         (line,) = (line for line in lines if line.startswith(f"| `{column.name}` |"))
         assert line.endswith(f"| {column.meaning} | {', '.join(column.words)} |")
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "8", "0", "-1", "1e999", "nan", "2026-03-01", "01:00:00", "gres/gpu=4"]),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(st.lists(CELLS, min_size=7, max_size=9), min_size=1, max_size=8))
+def test_every_row_of_any_table_is_a_job_or_accounted_for(table: list[list[str]]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "own.csv"
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            stream.write(HEADER + GOOD)
+            csv.writer(stream).writerows(table)
+        trace = load(path)
+
+    left = sum(finding.count for finding in trace.findings if finding.left_out)
+    assert trace.lines == len(trace.rows) + left
+    assert all(row.duration_s >= 0 and row.devices >= 1 for row in trace.rows)
+    assert report(trace)["jobs"] == len(trace.rows)
+
+
+@given(st.binary(max_size=300))
+def test_bytes_without_a_header_are_refused(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        for name in ("own.csv", "own.csv.gz"):
+            path = Path(folder) / name
+            path.write_bytes(content)
+            with pytest.raises(SpecError):
+                load(path)
+
+
+@pytest.mark.parametrize("reader", [load, lambda path: read("csv", path)], ids=["import", "replay"])
+def test_a_damaged_archive_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    path = tmp_path / "own.csv.gz"
+    packed = bytearray(gzip.compress((HEADER + GOOD * 50).encode()))
+    packed[30:40] = bytes(10)
+    path.write_bytes(packed)
+
+    with pytest.raises(SpecError, match="cannot be read"):
+        reader(path)

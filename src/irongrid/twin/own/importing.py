@@ -7,6 +7,7 @@ line.
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +142,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 number = reader.line_num
                 if fields:
                     yield reader.line_num + 1, fields
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         words = getattr(error, "strerror", None) or str(error)
         line = number + 2 if number else None
         fix = "Check the path" if isinstance(error, OSError) else "Save it as UTF-8 text"
