@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from irongrid.errors import SpecError
 from irongrid.twin.own.columns import COLUMNS
-from irongrid.twin.own.figures import report
+from irongrid.twin.own.figures import by_size, over_time, report
 from irongrid.twin.own.importing import Imported, load
 from irongrid.twin.own.writing import write
 from irongrid.twin.truth.datasets import read
@@ -163,6 +163,22 @@ def test_the_busiest_moment_says_how_many_nodes_there_must_have_been(tmp_path: P
     assert (found["busiest_devices"], found["nodes_of_8"]) == (24, 3)
     assert found["recorded_mean_wait_s"] == round((0 + 40 + 70) / 3, 3)
     assert found["device_hours"] == round((800 + 640 + 80) / 3600, 3)
+
+
+def test_what_was_held_and_waited_for_is_drawn_from_the_recorded_starts(tmp_path: Path) -> None:
+    trace = loaded(tmp_path, HEADER + "1,a,t,0,0,100,ok,8\n2,a,t,10,50,90,ok,16\n")
+
+    seen = over_time(trace)
+
+    assert seen is not None
+    assert (seen.end_s, seen.bin_s, seen.node_devices) == (100, 1, (24,))
+    assert [seen.held[0][at] for at in (0, 49, 50, 89, 90, 99)] == [8, 8, 24, 24, 8, 8]
+    assert [seen.waiting[at] for at in (9, 10, 49, 50)] == [0, 16, 16, 0]
+    assert by_size(trace) == [(8, 1, 800 / 3600, 100), (16, 1, 640 / 3600, 40)]
+
+
+def test_without_starts_nothing_is_drawn_of_them(tmp_path: Path) -> None:
+    assert over_time(loaded(tmp_path, "submit,gpus,elapsed\n1,1,5\n")) is None
 
 
 @pytest.mark.parametrize("name", ["jobs.csv", "jobs.csv.gz"])

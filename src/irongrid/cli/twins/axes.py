@@ -41,5 +41,5 @@ class Clock:
             out.append(svg.line(x, top, x, foot, "grid"))
             out.append(svg.text(x, foot + 15, f"{tick:g}", anchor="middle", css="small"))
         end = self.left + self.width
-        out.append(svg.text(end, foot + 29, f"{name} of virtual time", anchor="end", css="small"))
+        out.append(svg.text(end, foot + 29, f"{name} from the start", anchor="end", css="small"))
         return out

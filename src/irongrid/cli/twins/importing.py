@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from irongrid.cli.screen import Screen
+from irongrid.cli.twins.import_page import import_page
+from irongrid.cli.twins.run import write_page
 from irongrid.twin.own.figures import report
 from irongrid.twin.own.importing import Imported, load
 from irongrid.twin.own.writing import write
 from irongrid.units import format_duration
 
 
-def import_trace(file: Path, to: Path | None, *, as_json: bool) -> int:
-    """Read it, say what was found, and write the workload where that is wanted.
+def import_trace(file: Path, to: Path | None, *, html: str, as_json: bool) -> int:
+    """Read it, say what was found, and write the workload and the page where that is wanted.
 
     Raises:
-        SpecError: it cannot be read, lacks a column, or holds no job that can be replayed.
+        SpecError: it cannot be read, lacks a column, or holds no job that can be replayed; or a
+            file cannot be written.
     """
     screen = Screen(as_json=as_json)
     trace = load(file)
@@ -23,6 +26,7 @@ def import_trace(file: Path, to: Path | None, *, as_json: bool) -> int:
         write(trace, to)
     _say(screen, trace, found)
     _say_next(screen, file, to, found)
+    write_page(screen, html, lambda: import_page(trace, found))
     screen.answer({**found, "written": None if to is None else str(to)})
     return 0
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from irongrid.cli.plan import svg
 from irongrid.cli.twins.differences import differences, sentences
 from irongrid.cli.twins.figures import FIGURES
+from irongrid.cli.twins.html import listed, page, section, table, tiles
 from irongrid.cli.twins.spread_charts import bars, spread
 from irongrid.cli.twins.time_charts import gantt, over_time
 from irongrid.twin.runs import Run
@@ -41,66 +41,51 @@ def run_page(run: Run) -> str:
         f"{figures['jobs']:,} jobs on {figures['rules']['nodes']:,} nodes with "
         f"{sum(run.seen.node_devices):,} devices, policy {figures['policy']}"
     )
-    return _page(run.name, about, _run_sections(run, colours))
+    return page(run.name, about, _run_sections(run, colours))
 
 
 def compare_page(runs: tuple[Run, Run], found: Mapping[str, Any]) -> str:
     """The page of two runs side by side."""
     first, second = runs
     about = f"A is {first.name}, B is {second.name}"
-    return _page("Two runs side by side", about, _compare_sections(first, second, found))
+    return page("Two runs side by side", about, _compare_sections(first, second, found))
 
 
 def _run_sections(run: Run, colours: Mapping[str, str]) -> Iterator[str]:
-    yield _section("In figures", _tiles(run))
-    yield _section("Held and waited for", over_time([run]))
-    yield _section("Who held what", *_gantt(run, colours))
-    yield _section("How long jobs took", _spreads([run]))
-    yield _section("Who got what", *_teams([run]))
+    yield section("In figures", _tiles(run))
+    yield section("Held and waited for", over_time([run.seen]))
+    yield section("Who held what", *_gantt(run, colours))
+    yield section("How long jobs took", _spreads([run]))
+    yield section("Who got what", *_teams([run]))
     if run.fleet is not None:
-        yield _section("Money and energy", *_bill(run))
-    yield _section("What this rests on", _rules(run.figures), _caveat(run.figures))
+        yield section("Money and energy", *_bill(run))
+    yield section("What this rests on", _rules(run.figures), _caveat(run.figures))
 
 
 def _compare_sections(first: Run, second: Run, found: Mapping[str, Any]) -> Iterator[str]:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(found["paired"]))
-    yield _section("In figures", _both(first, second), said)
+    yield section("In figures", _both(first, second), said)
     key = '<p><span class="key-one">A</span> and <span class="key-two">B</span>.</p>'
-    yield _section("Held and waited for", key, over_time([first, second]))
-    yield _section("How long jobs took", key, _spreads([first, second]))
-    yield _section("Who got what", key, *_teams([first, second]))
+    yield section("Held and waited for", key, over_time([first.seen, second.seen]))
+    yield section("How long jobs took", key, _spreads([first, second]))
+    yield section("Who got what", key, *_teams([first, second]))
     colours = _colours([first, second])
     for side, run in (("A", first), ("B", second)):
-        yield _section(f"Who held what in {side}", *_gantt(run, colours))
+        yield section(f"Who held what in {side}", *_gantt(run, colours))
     assumed = found.get("assumptions")
-    rest = _list(assumed) if assumed else _caveat(first.figures)
-    yield _section("What this rests on", rest, _rules(first.figures, second.figures))
-
-
-def _page(title: str, about: str, sections: Iterator[str]) -> str:
-    style = files("irongrid.cli.plan").joinpath("page.css").read_text("utf-8")
-    style += files("irongrid.cli.twins").joinpath("page.css").read_text("utf-8")
-    body = "\n".join(sections)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def _section(title: str, *parts: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
+    rest = listed(assumed) if assumed else _caveat(first.figures)
+    yield section("What this rests on", rest, _rules(first.figures, second.figures))
 
 
 def _tiles(run: Run) -> str:
     by_key = {figure.key: figure for figure in FIGURES}
-    tiles = "".join(
-        f"<div><b>{escape(by_key[key].text(run.figures))}</b><span>{escape(name)}</span></div>"
-        for key, name in _TILES
-        if run.figures.get(key) is not None
+    return tiles(
+        [
+            (by_key[key].text(run.figures), name)
+            for key, name in _TILES
+            if run.figures.get(key) is not None
+        ]
     )
-    return f'<div class="figures">{tiles}</div>'
 
 
 def _colours(runs: Sequence[Run]) -> dict[str, str]:
@@ -150,7 +135,7 @@ def _teams(runs: Sequence[Run]) -> tuple[str, str, str]:
     marks = [""] if len(runs) == 1 else [" A", " B"]
     names = ["team", "jobs", "device-hours"]
     names += [f"{name}{mark}" for name in ("mean JCT", "p99 wait", "slowdown") for mark in marks]
-    return _evenness(runs), f"<p>Mean wait:</p>{bars(rows, 'Mean wait')}", _table(names, cells)
+    return _evenness(runs), f"<p>Mean wait:</p>{bars(rows, 'Mean wait')}", table(names, cells)
 
 
 def _evenness(runs: Sequence[Run]) -> str:
@@ -172,7 +157,7 @@ def _bill(run: Run) -> tuple[str, str]:
         "From the fleet file's prices and watts, between the first submit and the last end. A held "
         "device draws what a computing one draws on average, whether or not its job used it."
     )
-    return _table(["", run.fleet.name], cells), f"<p>{escape(note)}</p>"
+    return table(["", run.fleet.name], cells), f"<p>{escape(note)}</p>"
 
 
 def _both(first: Run, second: Run) -> str:
@@ -188,23 +173,6 @@ def _both(first: Run, second: Run) -> str:
         f'<th class="figure">{name}</th>' for name in ("A", "B", "B &minus; A", "B / A")
     )
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>'
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        parts = [
-            f"<{tag}>{escape(cell)}</{tag}>" if at == 0 else
-            f'<{tag} class="figure">{escape(cell)}</{tag}>'
-            for at, cell in enumerate(cells)
-        ]  # fmt: skip
-        return f"<tr>{''.join(parts)}</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f'<div class="wide"><table>{line(names, "th")}{body}</table></div>'
-
-
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
 def _rules(*runs: Mapping[str, Any]) -> str:

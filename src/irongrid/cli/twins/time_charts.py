@@ -18,12 +18,16 @@ _GANTT_HEIGHT = 320.0
 SIDES = ("one", "two")
 
 
-def over_time(runs: Sequence[Run]) -> str:
-    """Devices held and devices that waiting jobs asked for, for one run or two."""
-    clock = Clock(LEFT, WIDTH - LEFT - RIGHT, max(run.seen.end_s for run in runs))
-    in_use = [(run.seen, held(run.seen)) for run in runs]
-    asked = [(run.seen, waiting(run.seen)) for run in runs]
-    capacities = [float(sum(run.seen.node_devices)) for run in runs]
+def over_time(sides: Sequence[Seen], name: str = "the fleet has") -> str:
+    """Devices held and devices that waiting jobs asked for, for one run or two.
+
+    Args:
+        name: what the line is called at as many devices as there are.
+    """
+    clock = Clock(LEFT, WIDTH - LEFT - RIGHT, max(seen.end_s for seen in sides))
+    in_use = [(seen, held(seen)) for seen in sides]
+    asked = [(seen, waiting(seen)) for seen in sides]
+    capacities = [float(sum(seen.node_devices)) for seen in sides]
     top = 18.0
     foot = top + _HELD_HEIGHT
     out = [svg.text(LEFT, 11, "devices held", css="small")]
@@ -31,7 +35,7 @@ def over_time(runs: Sequence[Run]) -> str:
     for number, capacity in enumerate(dict.fromkeys(capacities)):
         y = foot - _HELD_HEIGHT * capacity / max(capacities)
         out.append(svg.line(LEFT, y, WIDTH - RIGHT, y, "limit"))
-        words = f"the fleet has {capacity:,.0f}"
+        words = f"{name} {capacity:,.0f}"
         at = WIDTH - RIGHT - 4 - 150 * number
         out.append(svg.text(at, y - 4, words, anchor="end", css="small limit-name"))
     low = foot + _GAP

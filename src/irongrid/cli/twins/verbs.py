@@ -26,12 +26,13 @@ def import_(
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the workload here; .gz packs it.")
     ] = None,
+    html: Html = "",
     as_json: Json = False,
 ) -> int:
     """Check a trace of your own: what it says, what is missing, and how to mend it."""
     from irongrid.cli.twins.importing import import_trace
 
-    return import_trace(file, to, as_json=as_json)
+    return import_trace(file, to, html=html, as_json=as_json)
 
 
 def run(

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from irongrid.domain.ids import NodeId
 from irongrid.twin.fleets import DEVICES_PER_NODE
 from irongrid.twin.own.columns import COLUMNS
 from irongrid.twin.own.importing import Imported
+from irongrid.twin.recorder import Array, Bins, Seen
+from irongrid.units import NS_PER_S
 
 
 def figures(trace: Imported) -> dict[str, Any]:
@@ -52,6 +55,56 @@ def _busiest(trace: Imported) -> int | None:
     # At one moment those that end make way for those that begin.
     order = np.argsort(at_s, kind="stable")
     return int(np.cumsum(change[order]).max(initial=0))
+
+
+def over_time(trace: Imported) -> Seen | None:
+    """What was held and what waited in the record; None where it does not say when jobs began."""
+    known = [row for row in trace.rows if row.start_s is not None]
+    if not known:
+        return None
+    bins, end_ns = Bins(2), 1
+    for row in known:
+        assert row.start_s is not None, "known"
+        submit_ns, start_ns = (round(at_s * NS_PER_S) for at_s in (row.submit_s, row.start_s))
+        last_ns = start_ns + round(row.duration_s * NS_PER_S)
+        bins.add(0, max(start_ns, 0), max(last_ns, 0), row.devices)
+        bins.add(1, submit_ns, max(start_ns, submit_ns), row.devices)
+        end_ns = max(end_ns, last_ns)
+    means = bins.means(end_ns)
+    busiest = _busiest(trace) or 0
+    return Seen(
+        node_ids=(NodeId("all"),),
+        node_devices=(busiest,),
+        nodes_per_row=1,
+        held=means[:1],
+        waiting=means[1],
+        bin_s=bins.width_ns / NS_PER_S,
+        end_s=end_ns / NS_PER_S,
+        held_device_s=means[:1].sum(axis=1),
+        stretches=None,
+    )
+
+
+def by_size(trace: Imported) -> list[tuple[int, int, float, float]]:
+    """Devices of a job, how many such jobs there are, their device-hours and median duration."""
+    devices = np.array([row.devices for row in trace.rows])
+    duration_s = np.array([row.duration_s for row in trace.rows])
+    return [
+        (
+            int(size),
+            int(mine.sum()),
+            float(size * duration_s[mine].sum() / 3600),
+            float(np.median(duration_s[mine])),
+        )
+        for size in np.unique(devices)
+        for mine in [devices == size]
+    ]
+
+
+def lengths_s(trace: Imported) -> tuple[Array, Array]:
+    """Durations, and the waits that were seen."""
+    waits = [max(0.0, row.start_s - row.submit_s) for row in trace.rows if row.start_s is not None]
+    return np.array([row.duration_s for row in trace.rows]), np.array(waits)
 
 
 def report(trace: Imported) -> dict[str, Any]:
