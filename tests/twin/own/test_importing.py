@@ -262,3 +262,28 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, reader: Callable[[Path], o
 
     with pytest.raises(SpecError, match="cannot be read"):
         reader(path)
+
+
+def test_nodes_have_the_one_type_that_a_trace_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    write(loaded(tmp_path, SACCT), path)
+
+    nodes = read("csv", path).fleet(2)
+
+    assert [(node.device_type, node.devices) for node in nodes] == [("h100", 8), ("h100", 8)]
+
+
+def test_a_trace_of_several_types_needs_a_fleet(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("job_id,submit_s,devices,duration_s,device_type\n1,0,1,5,h100\n2,0,1,5,a100\n")
+
+    with pytest.raises(SpecError, match="several types of devices: a100, h100"):
+        read("csv", path).fleet(2)
+
+
+def test_without_a_number_of_nodes_the_smallest_that_would_do_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("job_id,submit_s,devices,duration_s\n1,0,20,5\n")
+
+    with pytest.raises(SpecError, match="of 8 devices, 3 or more"):
+        read("csv", path).fleet(0)

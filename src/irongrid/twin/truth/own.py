@@ -46,10 +46,15 @@ def own(path: Path) -> Workload:
 
 
 def _pool(path: Path, jobs: list[TraceJob], nodes: int) -> tuple[Node, ...]:
+    types = sorted({job.device_type for job in jobs if job.device_type})
+    if len(types) > 1:
+        problem = f"its jobs ask for several types of devices: {', '.join(types[:6])}"
+        fix = "Use --fleet FILE with a pool of each, or take the column device_type out"
+        raise SpecError([Problem(field="--nodes", problem=problem, fix=fix, source=str(path))])
     if nodes:
-        return pool(nodes)
+        return pool(nodes, types[0]) if types else pool(nodes)
     least = -(-max(job.gpus for job in jobs) // DEVICES_PER_NODE)
-    fix = f"Use --nodes N, nodes of {DEVICES_PER_NODE} devices each; the largest job needs {least}"
+    fix = f"Use --nodes N (of {DEVICES_PER_NODE} devices, {least} or more), or --fleet FILE"
     problem = "does not say how large the cluster is"
     raise SpecError([Problem(field="--nodes", problem=problem, fix=fix, source=str(path))])
 
