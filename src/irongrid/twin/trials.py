@@ -8,7 +8,7 @@ from irongrid.domain.device import Node
 from irongrid.domain.fleet import Fleet
 from irongrid.domain.scenario import Recorded, Scenario
 from irongrid.errors import Problem, Refused, SpecError
-from irongrid.twin.fleets import nodes_of
+from irongrid.twin.clusters import nodes_of
 from irongrid.twin.replay import Observer, ReplayOptions, replay_workload
 from irongrid.twin.runs import Run, observed
 from irongrid.twin.truth.datasets import read
