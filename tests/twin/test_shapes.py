@@ -19,6 +19,7 @@ def seen(values: list[list[float]], devices: tuple[int, ...], per_row: int = 1) 
         bin_s=10.0,
         end_s=10.0 * table.shape[1] - 5,
         held_device_s=np.zeros(len(devices)),
+        job_device_s={},
         stretches=None,
     )
 

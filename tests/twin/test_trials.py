@@ -136,11 +136,11 @@ def test_an_example_runs_to_its_end_with_every_invariant_held(name: str) -> None
 
     assert run.figures["jobs"] == len(trial.jobs)
     assert run.figures["rules"]["invariants"] == "after every event"
-    # What was held by node is what the jobs held, and teams share all of the work.
+    # What was held by node is what the jobs held, and teams share all of it.
     held_h = run.seen.held_device_s.sum() / 3600
     assert held_h == pytest.approx(run.figures["gpu_hours"], abs=1e-3)
     shared_h = sum(team["device_hours"] for team in run.figures["teams"])
-    assert shared_h == pytest.approx(run.figures["service_gpu_hours"], abs=0.01)
+    assert shared_h == pytest.approx(run.figures["gpu_hours"], abs=0.01)
 
 
 def test_the_same_scenario_twice_gives_the_same_jobs_and_ends() -> None:

@@ -4,6 +4,7 @@ Time is kept in bins that double their width when the run outgrows them. Single 
 as well while they are few enough to be drawn one by one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,7 @@ class Seen:
         waiting: mean devices that waiting jobs asked for, by bin.
         bin_s: width of a bin.
         held_device_s: by node.
+        job_device_s: by job.
         stretches: None where there were too many to keep.
     """
 
@@ -90,6 +92,7 @@ class Seen:
     bin_s: float
     end_s: float
     held_device_s: Array
+    job_device_s: Mapping[JobId, float]
     stretches: tuple[Stretch, ...] | None
 
 
@@ -108,6 +111,7 @@ class Recorder:
         self._held: dict[JobId, tuple[Placement, int]] = {}
         self._waits: dict[JobId, int] = {}
         self._device_ns = [0] * len(self._nodes)
+        self._job_ns: dict[JobId, int] = {}
         self._stretches: list[Stretch] | None = []
         self._end_ns = 0
         driver.watchers.append(self._look)
@@ -126,6 +130,7 @@ class Recorder:
             bin_s=self._bins.width_ns / NS_PER_S,
             end_s=self._end_ns / NS_PER_S,
             held_device_s=np.array(self._device_ns) / NS_PER_S,
+            job_device_s={job: held / NS_PER_S for job, held in self._job_ns.items()},
             stretches=None if self._stretches is None else tuple(self._stretches),
         )
 
@@ -160,6 +165,7 @@ class Recorder:
         node, count = self._nodes[share.node], len(share.devices)
         self._bins.add(node // self._per_row, from_ns, to_ns, count)
         self._device_ns[node] += count * (to_ns - from_ns)
+        self._job_ns[job] = self._job_ns.get(job, 0) + count * (to_ns - from_ns)
         if self._stretches is None:
             return
         if len(self._stretches) == STRETCHES_MAX:

@@ -116,16 +116,16 @@ def _bill(run: Run) -> dict[str, Any]:
 def teams(run: Run) -> list[dict[str, Any]]:
     """What each team got, the largest first; at most `TEAMS_MAX` of them."""
     names, group = np.unique(np.array(run.teams), return_inverse=True)
-    work_s = np.bincount(group, weights=run.service_s * run.devices)
+    held_s = np.bincount(group, weights=[run.seen.job_device_s.get(job, 0.0) for job in run.ids])
     slowdown = run.jct_s / np.maximum(run.service_s, _SHORTEST_S)
     found = []
-    for at in np.argsort(-work_s, kind="stable")[:TEAMS_MAX]:
+    for at in np.argsort(-held_s, kind="stable")[:TEAMS_MAX]:
         mine = group == at
         found.append(
             {
                 "team": str(names[at]),
                 "jobs": int(mine.sum()),
-                "device_hours": round(float(work_s[at]) / 3600, 3),
+                "device_hours": round(float(held_s[at]) / 3600, 3),
                 "avg_jct_s": round(float(run.jct_s[mine].mean()), 3),
                 "avg_queue_s": round(float(run.queue_s[mine].mean()), 3),
                 "p99_queue_s": round(p99(run.queue_s[mine]), 3),

@@ -81,6 +81,7 @@ def over_time(trace: Imported) -> Seen | None:
         bin_s=bins.width_ns / NS_PER_S,
         end_s=end_ns / NS_PER_S,
         held_device_s=means[:1].sum(axis=1),
+        job_device_s={},
         stretches=None,
     )
 
