@@ -38,7 +38,8 @@ def spread(samples: Sequence[Sequence[tuple[float, float]]], name: str) -> str:
             x = x_of(length_s)
             out.append(svg.line(x, top, x, height - foot, "grid"))
             if x - end > 40:
-                out.append(svg.text(x, height - foot + 16, words, anchor="middle", css="small"))
+                anchor = "middle" if x < width - 36 else "end"
+                out.append(svg.text(x, height - foot + 16, words, anchor=anchor, css="small"))
                 end = x
     middle = (left + width) / 2
     out.append(svg.text(middle, height - 8, f"jobs by {name}", anchor="middle", css="small"))

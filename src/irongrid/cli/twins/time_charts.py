@@ -40,7 +40,7 @@ def over_time(sides: Sequence[Seen], name: str = "the fleet has") -> str:
         out.append(svg.text(at, y - 4, words, anchor="end", css="small limit-name"))
     low = foot + _GAP
     out.append(svg.text(LEFT, low - 7, "devices that waiting jobs asked for", css="small"))
-    most = max(1.0, *(max(values) for _, values in asked))
+    most = max(4.0, *(max(values) for _, values in asked))
     out += _band(clock, low, _WAITING_HEIGHT, asked, most)
     out += clock.grid(low + _WAITING_HEIGHT, low + _WAITING_HEIGHT)
     return svg.drawing(WIDTH, low + _WAITING_HEIGHT + 34, out, "Devices held and waited for")
