@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from irongrid.cli.main import run
+from irongrid.cli.twins import progress
 from irongrid.domain.event import Recorded, ServerStarted
 from irongrid.store.rows import to_row
 from irongrid.twin.driver import Driver
@@ -228,3 +229,46 @@ def test_ctrl_c_ends_a_run_with_a_word_and_without_a_page(
 
     assert answer(capsys) == {"interrupted": True, "exit_code": 130}
     assert not page.exists()
+
+
+def test_a_data_set_runs_on_a_fleet_file_and_is_billed_by_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs, fleet = tmp_path / "jobs.csv", tmp_path / "lab.yaml"
+    jobs.write_text("job_id,submit_s,vc,gpus,duration_s\n1,0,a,8,3600\n")
+    fleet.write_text("pools: {h100: {accelerator: H100, nodes: 2, usd_per_device_h: 3}}\n")
+    words = ["twin", "replay", "--dataset", "philly", "--workload", str(jobs), "--policy", "fifo"]
+
+    assert run([*words, "--fleet", str(fleet), "--json"]) == 0
+
+    found = answer(capsys)
+    assert (found["held_usd"], found["fleet_usd"], found["rules"]["nodes"]) == (24.0, 48.0, 2)
+
+    assert run([*words, "--fleet", str(fleet), "--nodes", "3", "--json"]) == 2
+    assert "at once" in answer(capsys)["error"]["problem"]
+
+
+def test_a_set_with_a_cluster_of_its_own_takes_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs, fleet = tmp_path / "jobs.csv", tmp_path / "lab.yaml"
+    jobs.write_text("name,time,application,num_replicas,batch_size\nx,0,bert,1,12\n")
+    fleet.write_text("pools: {h100: {accelerator: H100, nodes: 2}}\n")
+    words = ["twin", "replay", "--dataset", "sia", "--workload", str(jobs), "--policy", "fifo"]
+
+    assert run([*words, "--fleet", str(fleet), "--json"]) == 2
+
+    assert "measured on a cluster of their own" in answer(capsys)["error"]["problem"]
+
+
+def test_a_long_run_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FROM_S", 0.0)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.001)
+
+    assert run(["twin", "run", OWN, "--json"]) == 0
+
+    said = capsys.readouterr()
+    assert "of 240 jobs have ended, virtual time" in said.err
+    assert said.out.count("\n") == 1
