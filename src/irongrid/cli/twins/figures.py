@@ -58,7 +58,7 @@ FIGURES = (
     Figure("p99_queue_s", "wait, p99", format_duration),
     Figure("max_queue_s", "wait, longest", format_duration),
     Figure("mean_slowdown", "slowdown, mean", _few),
-    Figure("utilisation", "devices held, first to last submit", _share, 0),
+    Figure("utilisation", "utilisation", _share, 0),
     Figure("gpu_hours", "device-hours held", _few),
     Figure("restart_gpu_hours", "device-hours in restarts", _few),
     Figure("preemptions_per_job", "preemptions of a job", _few),

@@ -5,6 +5,7 @@ from typing import Any
 
 from irongrid.cli.screen import Screen
 from irongrid.cli.twins.import_page import import_page
+from irongrid.cli.twins.progress import counted
 from irongrid.cli.twins.run import write_page
 from irongrid.twin.own.figures import report
 from irongrid.twin.own.importing import Imported, load
@@ -20,7 +21,7 @@ def import_trace(file: Path, to: Path | None, *, html: str, as_json: bool) -> in
             file cannot be written.
     """
     screen = Screen(as_json=as_json)
-    trace = load(file)
+    trace = load(file, counted(screen, str(file)))
     found = report(trace)
     if to is not None:
         write(trace, to)

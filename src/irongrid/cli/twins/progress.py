@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from time import monotonic
 
 from irongrid.cli.screen import Screen
 from irongrid.twin.driver import Driver
@@ -11,6 +12,7 @@ from irongrid.units import NS_PER_S, format_duration
 
 FROM_S = 2.0
 _LINE_EVERY_S, _BAR_EVERY_S = 10.0, 0.2
+_COUNTS = 1000
 Tell = Callable[[int, str], None]
 
 
@@ -67,3 +69,16 @@ def _looking(tell: Tell, jobs: int, every_s: float) -> Iterator[Observer]:
         done.set()
         for thread in threads:
             thread.join()
+
+
+def counted(screen: Screen, what: str) -> Callable[[int], None]:
+    """Takes a running count, and says it now and then once that has taken a while."""
+    due_s = monotonic() + FROM_S
+
+    def tell(count: int) -> None:
+        nonlocal due_s
+        if count % _COUNTS == 0 and monotonic() >= due_s:
+            due_s = monotonic() + _LINE_EVERY_S
+            screen.note(f"{what}: {count:,} read")
+
+    return tell

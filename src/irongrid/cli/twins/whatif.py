@@ -1,23 +1,19 @@
 """`irongrid twin whatif`: the log of a live server, replayed with a change."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from irongrid.cli.failures import wrong_input
 from irongrid.cli.screen import Screen
 from irongrid.cli.twins.compare import show_both
 from irongrid.cli.twins.page import compare_page
-from irongrid.cli.twins.progress import FROM_S
+from irongrid.cli.twins.progress import counted
 from irongrid.cli.twins.run import simulated, write_page
 from irongrid.domain.event import Recorded
 from irongrid.twin.changes import Change
 from irongrid.twin.whatif import answered, question
 from irongrid.units import format_duration
-
-_LINE_EVERY_S = 5.0
-_EVENTS = 1000
 
 
 def whatif(log: Path, *, policy: str, nodes: str, html: str, as_json: bool) -> int:
@@ -33,7 +29,7 @@ def whatif(log: Path, *, policy: str, nodes: str, html: str, as_json: bool) -> i
     change = Change(policy=policy, nodes=nodes)
     if not change:
         raise wrong_input("there is nothing to change", "use --nodes +8, --policy NAME, or both")
-    asked = question(_told(screen, log, read_log(log)), str(log), change)
+    asked = question(_told(counted(screen, str(log)), read_log(log)), str(log), change)
     before, after, found = answered(asked, lambda trial: simulated(screen, trial))
     show_both(screen, (before, after), found)
     _say_trust(screen, found)
@@ -42,13 +38,9 @@ def whatif(log: Path, *, policy: str, nodes: str, html: str, as_json: bool) -> i
     return 0
 
 
-def _told(screen: Screen, log: Path, records: Iterator[Recorded]) -> Iterator[Recorded]:
-    """Records, with a line now and then while a long log is read."""
-    due_s = monotonic() + FROM_S
+def _told(tell: Callable[[int], None], records: Iterator[Recorded]) -> Iterator[Recorded]:
     for record in records:
-        if record.seq % _EVENTS == 0 and monotonic() >= due_s:
-            due_s = monotonic() + _LINE_EVERY_S
-            screen.note(f"{log}: {record.seq:,} events read")
+        tell(record.seq)
         yield record
 
 

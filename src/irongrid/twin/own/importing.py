@@ -93,8 +93,11 @@ class Imported:
     began_s: float
 
 
-def load(path: Path) -> Imported:
+def load(path: Path, tell: Callable[[int], None] = lambda _: None) -> Imported:
     """Read a trace.
+
+    Args:
+        tell: called with the number of rows so far.
 
     Raises:
         SpecError: the file cannot be read, lacks a column, or holds no job that can be replayed.
@@ -113,6 +116,7 @@ def load(path: Path) -> Imported:
     reading = _Reading(headers, found)
     for line, fields in lines:
         reading.row(line, fields)
+        tell(reading.lines)
     if not reading.rows:
         raise SpecError(reading.problems(path))
     used = set(found.values())
