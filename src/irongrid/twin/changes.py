@@ -43,7 +43,7 @@ def changed(trial: Trial, change: Change) -> Trial:
         words.append(change.fleet.name)
     if change.nodes:
         trial, count = _with_nodes(trial, change.nodes)
-        words.append(f"{count} nodes")
+        words.append(f"{count:,} nodes")
     if change.policy:
         trial = replace(trial, options=replace(trial.options, policy=change.policy))
         words.append(change.policy)
