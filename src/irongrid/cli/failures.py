@@ -108,7 +108,9 @@ def _of_spec(error: SpecError) -> Shown:
 
 
 def _place(detail: dict[str, Any]) -> str:
-    source = "" if detail["source"] in ("", "server", "irongrid") else str(detail["source"])
+    source = (
+        "" if detail["source"] in ("", "server", "irongrid", "<input>") else str(detail["source"])
+    )
     if source and detail["line"] is not None:
         source += f":{detail['line']}"
     return "".join(f"{part}: " for part in (source, detail["field"]) if part)

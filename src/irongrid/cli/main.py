@@ -303,7 +303,7 @@ def doctor(as_json: Json = False) -> int:
 
 @app.command(rich_help_panel=MORE)
 def schema(
-    what: Annotated[str, typer.Argument(metavar="[job]", help="Which format.")] = "job",
+    what: Annotated[str, typer.Argument(metavar="[job]", help="job, fleet or scenario.")] = "job",
     as_json: Json = False,
 ) -> int:
     """Print the JSON Schema of a file format, for editors and programs."""

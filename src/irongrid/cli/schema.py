@@ -6,7 +6,7 @@ from irongrid.cli.failures import wrong_input
 from irongrid.cli.grammar import nearest
 from irongrid.cli.screen import Screen
 
-FORMATS = ("job", "fleet")
+FORMATS = ("job", "fleet", "scenario")
 
 
 def schema(what: str, *, as_json: bool) -> int:
@@ -15,10 +15,11 @@ def schema(what: str, *, as_json: bool) -> int:
         near = nearest(what, FORMATS)
         fix = f"did you mean {near}?" if near else f"there is: {', '.join(FORMATS)}"
         raise wrong_input(f"there is no format {what!r}", fix)
-    from irongrid.spec import fleet_schema, job_schema
+    from irongrid.spec import fleet_schema, job_schema, scenario_schema
 
     screen = Screen(as_json=as_json)
-    value = fleet_schema() if what == "fleet" else job_schema()
+    made = {"job": job_schema, "fleet": fleet_schema, "scenario": scenario_schema}
+    value = made[what]()
     if not as_json:
         screen.raw(json.dumps(value, indent=2) + "\n")
     screen.answer(value)

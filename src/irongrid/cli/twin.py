@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from irongrid.cli.twins import verbs
+
 twin = typer.Typer(
     name="twin",
     help="Replay recorded workloads under a policy, on virtual time.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+verbs.add_to(twin)
 
 
 @twin.callback()
@@ -20,12 +23,15 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[str, typer.Option(help="philly, helios-venus, sia or pollux.")],
+    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia or pollux.")],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[
         int, typer.Option(min=0, help="Size of the cluster; 0 takes the data set's own number.")
     ] = 0,
+    fleet: Annotated[
+        str, typer.Option(metavar="FILE", help="A fleet.yaml in place of the data set's cluster.")
+    ] = "",
     head: Annotated[int, typer.Option(min=0, help="Replay only the first jobs; 0 is all.")] = 0,
     history: Annotated[
         list[Path] | None,
@@ -34,27 +40,23 @@ def replay(
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on one line, the last of stdout.")
-    ] = False,
+    html: verbs.Html = "",
+    as_json: verbs.Json = False,
 ) -> int:
     """Replay a recorded trace: waits, completion times, restarts, and what decisions cost."""
-    from irongrid.cli.screen import Screen
-    from irongrid.twin.replay import ReplayOptions, replay
+    from irongrid.cli.twins.replaying import replayed
+    from irongrid.cli.twins.stopping import stoppable
+    from irongrid.twin.replay import ReplayOptions
 
-    found = replay(
-        ReplayOptions(
-            dataset=dataset,
-            workload=workload,
-            policy=policy,
-            nodes=nodes,
-            head=head,
-            check=check,
-            history=tuple(history or ()),
-        )
+    options = ReplayOptions(
+        dataset=dataset,
+        workload=workload,
+        policy=policy,
+        nodes=nodes,
+        head=head,
+        check=check,
+        history=tuple(history or ()),
     )
-    screen = Screen(as_json=as_json)
-    for name, value in found.items():
-        screen.say(f"{name:22} {value}")
-    screen.answer(found)
-    return 0
+    return stoppable(
+        lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json
+    )

@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from irongrid.domain.fleet import Fleet, Pool, Site, WideLink
 from irongrid.spec.document import check_json, default_name, read_file
 from irongrid.spec.findings import Finding, Path, kind, one_of, quoted, report
 from irongrid.spec.fleet_fields import GRAMMAR, FleetFields, SiteFields, Wan
 from irongrid.spec.fleet_pool import build_pool
-from irongrid.spec.sections import beneath, missing, without
-from irongrid.spec.translate import translate
+from irongrid.spec.sections import beneath, missing
+from irongrid.spec.translate import validated
 from irongrid.spec.values import is_name
 from irongrid.spec.yaml_text import Reading, Unreadable, read_yaml
 
@@ -38,7 +36,7 @@ def parse_fleet_text(text: str, *, source: str) -> Fleet:
     except Unreadable as unreadable:
         findings = unreadable.findings
     else:
-        fleet, findings = _check(reading, source)
+        fleet, findings = check_fleet(reading, source)
         if fleet is not None:
             return fleet
         raise report(findings, source, reading.lines)
@@ -51,13 +49,14 @@ def parse_fleet_document(document: Mapping[str, Any], *, source: str) -> Fleet:
     Raises:
         SpecError: every problem; there are no lines.
     """
-    fleet, findings = _check(Reading(document), source)
+    fleet, findings = check_fleet(Reading(document), source)
     if fleet is None:
         raise report(findings, source, {})
     return fleet
 
 
-def _check(reading: Reading, source: str) -> tuple[Fleet | None, list[Finding]]:
+def check_fleet(reading: Reading, source: str) -> tuple[Fleet | None, list[Finding]]:
+    """The fleet in a document, or everything that is wrong with it."""
     document = reading.document
     unfit = check_json(document)
     if unfit:
@@ -67,7 +66,7 @@ def _check(reading: Reading, source: str) -> tuple[Fleet | None, list[Finding]]:
         problem = "the fleet is empty" if empty else f"expected fields, got {kind(document)}"
         fix = "Begin with `pools: {h100: {accelerator: H100, nodes: 4}}`"
         return None, [*reading.findings, Finding((), problem, fix)]
-    fields, findings, wrong = _validate(document)
+    fields, findings, wrong = validated(FleetFields, document, GRAMMAR)
     known = frozenset(wrong | reading.broken)
     findings += missing(fields, (), known)
     findings += _names(fields, known)
@@ -76,17 +75,6 @@ def _check(reading: Reading, source: str) -> tuple[Fleet | None, list[Finding]]:
     findings = [item for item in findings if not beneath(item.path, reading.broken)]
     findings = [*reading.findings, *findings]
     return (None, findings) if findings else (_fleet(fields, pools, source), [])
-
-
-def _validate(document: Mapping[str, Any]) -> tuple[FleetFields, list[Finding], set[Path]]:
-    """The fields that are right, what is wrong with the others, and where."""
-    try:
-        return FleetFields.model_validate(dict(document)), [], set()
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-    findings, meant = translate(errors, document, GRAMMAR)
-    wrong = {error["loc"] for error in errors}
-    return FleetFields.model_validate(without(document, wrong)), findings, wrong | meant
 
 
 def _names(fields: FleetFields, known: frozenset[Path]) -> Iterator[Finding]:

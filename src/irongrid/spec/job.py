@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from irongrid.domain.job import JobSpec
 from irongrid.spec import rules
 from irongrid.spec.convert import job_spec
 from irongrid.spec.document import check_json, default_name, read_file, resolve
 from irongrid.spec.fields import GRAMMAR, Job
-from irongrid.spec.findings import Finding, Path, kind, report
-from irongrid.spec.sections import beneath, without
-from irongrid.spec.translate import translate
+from irongrid.spec.findings import Finding, kind, report
+from irongrid.spec.sections import beneath
+from irongrid.spec.translate import validated
 from irongrid.spec.yaml_text import Reading, Unreadable, read_yaml
 
 
@@ -107,25 +105,13 @@ def _check(document: object, reading: Reading) -> tuple[ParsedJob | None, list[F
         return None, [*reading.findings, *unfit]
     if not isinstance(document, Mapping):
         return None, [*reading.findings, _no_mapping(document)]
-    job, findings, wrong = _validate(document)
+    job, findings, wrong = validated(Job, document, GRAMMAR)
     findings += rules.check(job, frozenset(wrong | reading.broken))
     findings = [finding for finding in findings if not beneath(finding.path, reading.broken)]
     findings = [*reading.findings, *findings]
     if findings:
         return None, findings
     return ParsedJob(spec=job_spec(job), environment=dict(job.env or {})), []
-
-
-def _validate(document: Mapping[str, Any]) -> tuple[Job, list[Finding], set[Path]]:
-    """The fields that are right, what is wrong with the others, and where."""
-    try:
-        return Job.model_validate(dict(document)), [], set()
-    except ValidationError as error:
-        # Values may be secret: neither the report nor an exception's context may hold the input.
-        errors = error.errors(include_url=False, include_input=False)
-    findings, meant = translate(errors, document, GRAMMAR)
-    wrong = {error["loc"] for error in errors}
-    return Job.model_validate(without(document, wrong)), findings, wrong | meant
 
 
 def _no_mapping(document: object) -> Finding:

@@ -4,11 +4,27 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, get_origin
 
+from pydantic import ValidationError
+
 from irongrid.spec.findings import Finding, Path, field_name, kind
-from irongrid.spec.sections import Grammar
+from irongrid.spec.sections import Grammar, SectionT, without
 
 # `difflib` compares every pair of letters, so a hostile document must not make it work for long.
 _MAX_GUESSES = 20
+
+
+def validated(
+    section: type[SectionT], document: Mapping[str, Any], grammar: Grammar
+) -> tuple[SectionT, list[Finding], set[Path]]:
+    """The fields that are right, what is wrong with the others, and where."""
+    try:
+        return section.model_validate(dict(document)), [], set()
+    except ValidationError as error:
+        # Values may be secret: neither the report nor an exception's context may hold the input.
+        errors = error.errors(include_url=False, include_input=False)
+    findings, meant = translate(errors, document, grammar)
+    wrong = {error["loc"] for error in errors}
+    return section.model_validate(without(document, wrong)), findings, wrong | meant
 
 
 def translate(

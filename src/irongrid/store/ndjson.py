@@ -5,6 +5,7 @@ Values of jobs' environments are not part of it.
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import IO, Any, Protocol
 
 from irongrid.domain.event import Recorded
@@ -53,7 +54,17 @@ def import_ndjson(lines: Iterable[str], store: EventStore) -> int:
 
 
 def _batches(lines: Iterable[str]) -> Iterator[list[Recorded]]:
-    batch: list[Recorded] = []
+    records = read_ndjson(lines)
+    while batch := list(islice(records, BATCH)):
+        yield batch
+
+
+def read_ndjson(lines: Iterable[str]) -> Iterator[Recorded]:
+    """The records of an exported log, from its first on, in the current form of their kinds.
+
+    Raises:
+        StoreError: a line is wrong; the message names it.
+    """
     seq, at_ns = 0, 0
     for number, line in enumerate(lines, start=1):
         record = _parse(number, line)
@@ -62,12 +73,7 @@ def _batches(lines: Iterable[str]) -> Iterator[list[Recorded]]:
         if record.at_ns < at_ns:
             raise StoreError(f"line {number}: at_ns {record.at_ns} is before the line above")
         seq, at_ns = record.seq, record.at_ns
-        batch.append(record)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        yield record
 
 
 def _parse(number: int, line: str) -> Recorded:

@@ -1,7 +1,7 @@
 """A recorded trace, replayed under a policy: `irongrid twin replay`."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from irongrid.twin.watch import Watch
 from irongrid.units import NS_PER_S
 
 _TASK = RunTask(argv=("train",))
+Observer = Callable[[Driver], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,26 @@ class ReplayOptions:
     history: tuple[Path, ...] = ()
 
 
-def replay(options: ReplayOptions) -> dict[str, Any]:
+def replay(options: ReplayOptions, observers: Sequence[Observer] = ()) -> dict[str, Any]:
     """Run it; the figures of `--json`.
 
     Raises:
         SpecError: bad input.
     """
-    workload = read(options.dataset, options.workload)
+    return replay_workload(read(options.dataset, options.workload), options, observers)
+
+
+def replay_workload(
+    workload: Workload, options: ReplayOptions, observers: Sequence[Observer] = ()
+) -> dict[str, Any]:
+    """Run a workload, wherever it comes from; the figures of `--json`.
+
+    Args:
+        observers: called with the driver before the first job comes.
+
+    Raises:
+        SpecError: bad input.
+    """
     fleet = workload.fleet(options.nodes or workload.nodes)
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
     futures, learner = workload.futures(fleet), Learner(_learned(workload, _earlier(options)))
@@ -67,6 +81,8 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     watch = Watch(driver.state)
     if options.check:
         driver.watchers.append(watch)
+    for observe in observers:
+        observe(driver)
     with _few_collections():
         held_s = _run(driver, jobs)
     wall_s, cpu_s = perf_counter() - began, process_time() - cpu_began
@@ -117,7 +133,7 @@ class Arrivals:
         self._driver = driver
         self._jobs = jobs
         self._at = 0
-        self._specs: dict[tuple[str, int], JobSpec] = {}
+        self._specs: dict[tuple[str, int, str, float, int], JobSpec] = {}
         self.ids: dict[JobId, TraceJob] = {}
         self._plan()
 
@@ -134,10 +150,15 @@ class Arrivals:
 
     def _spec(self, job: TraceJob) -> JobSpec:
         """What a person would have asked for: nothing that only the future knows."""
-        key = (job.group, job.gpus)
+        key = (job.group, job.gpus, job.device_type, job.cpus, job.memory_bytes)
         spec = self._specs.get(key)
         if spec is None:
-            resources = Resources(sizes=(job.gpus,))
+            resources = Resources(
+                sizes=(job.gpus,),
+                accelerator=job.device_type or "any",
+                cpus=job.cpus,
+                memory_bytes=job.memory_bytes,
+            )
             spec = JobSpec(name=job.group, task=_TASK, workdir="/", resources=resources)
             self._specs[key] = spec
         return spec

@@ -57,13 +57,13 @@ def summary(rows: Sequence[Ended]) -> dict[str, Any]:
         "jobs": len(rows),
         "avg_jct_s": round(float(jct.mean()), 3),
         "median_jct_s": round(float(np.median(jct)), 3),
-        "p99_jct_s": round(_p99(jct), 3),
+        "p99_jct_s": round(p99(jct), 3),
         "makespan_s": round(float(end.max() - submit.min()), 3),
         "gpu_hours": round(gpu_h, 3),
         "restarts_per_job": round(sum(row.preemptions for row in rows) / len(rows), 4),
         "restart_gpu_hours": round(sum(row.restart_gpu_s for row in rows) / 3600, 3),
         "avg_queue_s": round(float(queue.mean()), 3),
-        "p99_queue_s": round(_p99(queue), 3),
+        "p99_queue_s": round(p99(queue), 3),
         "max_queue_s": round(float(queue.max()), 3),
         "queued_over_60_s_pct": round(float((queue > 60).mean() * 100), 3),
         "mean_slowdown": round(float((jct / np.maximum(service, 10.0)).mean()), 3),
@@ -101,5 +101,6 @@ def fairness(rho: np.ndarray | None) -> dict[str, float | None]:
     }
 
 
-def _p99(values: np.ndarray) -> float:
+def p99(values: np.ndarray) -> float:
+    """Element floor(0.99 n) of the sorted values."""
     return float(np.sort(values)[min(int(0.99 * len(values)), len(values) - 1)])

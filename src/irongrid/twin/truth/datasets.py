@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from irongrid.errors import Problem, SpecError
+from irongrid.twin.truth.own import own
 from irongrid.twin.truth.profiled_sets import pollux, sia
 from irongrid.twin.truth.tables import bad
 from irongrid.twin.truth.traces import Workload, helios_venus, philly
@@ -13,6 +14,7 @@ READERS: dict[str, Callable[[Path], Workload]] = {
     "helios-venus": helios_venus,
     "sia": sia,
     "pollux": pollux,
+    "csv": own,
 }
 
 

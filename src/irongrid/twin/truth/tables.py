@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str,
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise bad(path, None, "", f"cannot be read: {error}", "Check the path") from error
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]

@@ -16,6 +16,9 @@ class TraceJob:
         gpus: of the user's request.
         service_s: how long it ran; 0 where that depends on the placement.
         application, batch_size: what it trains; empty where the data do not tell.
+        team: whose share it used; empty where the data do not tell.
+        device_type: of the user's request; empty is any.
+        cpus, memory_bytes: of the user's request, per device; 0 asks for none.
     """
 
     key: str
@@ -25,6 +28,10 @@ class TraceJob:
     service_s: float = 0.0
     application: str = ""
     batch_size: int = 0
+    team: str = ""
+    device_type: str = ""
+    cpus: float = 0.0
+    memory_bytes: int = 0
 
 
 class Futures(Protocol):

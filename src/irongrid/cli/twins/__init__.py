@@ -1,0 +1,1 @@
+"""What `irongrid twin` shows: imports, runs, comparisons, and their pages."""

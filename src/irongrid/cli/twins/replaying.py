@@ -1,0 +1,40 @@
+"""`irongrid twin replay`: a recorded trace under a policy, and its page where one is wanted."""
+
+from irongrid.cli.failures import wrong_input
+from irongrid.cli.screen import Screen
+from irongrid.cli.twins.page import run_page
+from irongrid.cli.twins.progress import progress
+from irongrid.cli.twins.run import simulated, write_page
+from irongrid.spec.catalog import load_fleet
+from irongrid.twin.replay import ReplayOptions, replay_workload
+from irongrid.twin.trials import Trial, on_fleet
+from irongrid.twin.truth.datasets import read
+
+
+def replayed(options: ReplayOptions, *, fleet: str, html: str, as_json: bool) -> int:
+    """Run it, and show its figures.
+
+    Raises:
+        SpecError: bad input.
+    """
+    screen = Screen(as_json=as_json)
+    workload = read(options.dataset, options.workload)
+    name = options.workload.name
+    trial = Trial(name=name, workload=workload, options=options, fleet=None)
+    if fleet:
+        if options.nodes:
+            raise wrong_input("--fleet and --nodes at once", "keep one of them")
+        trial = on_fleet(trial, load_fleet(fleet))
+    if html or fleet:
+        run = simulated(screen, trial)
+        found = run.figures
+        write_page(screen, html, lambda: run_page(run))
+    else:
+        # Without a page or a bill nobody needs to look at who holds what, which would take time.
+        with progress(screen, name, len(trial.jobs)) as observer:
+            found = replay_workload(workload, options, (observer,))
+    for key, value in found.items():
+        if key != "teams":
+            screen.say(f"{key:22} {value}")
+    screen.answer(found)
+    return 0
