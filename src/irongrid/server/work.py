@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from irongrid.control.state import State
 from irongrid.domain.decision import Wait
-from irongrid.domain.event import Decided, Event, ServerStarted, ServerStopped
+from irongrid.domain.event import (
+    Decided,
+    Event,
+    NodeClosed,
+    NodeOpened,
+    ServerStarted,
+    ServerStopped,
+)
 from irongrid.domain.ids import JobId
 from irongrid.ports import JobEnvironment
 
@@ -96,5 +103,5 @@ def jobs_of(event: Event) -> Iterator[JobId]:
         for action in event.decision.actions:
             if not isinstance(action, Wait):
                 yield action.job
-    elif not isinstance(event, ServerStarted | ServerStopped):
+    elif not isinstance(event, ServerStarted | ServerStopped | NodeClosed | NodeOpened):
         yield event.job
