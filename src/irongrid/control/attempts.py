@@ -65,6 +65,8 @@ def end_attempt(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
     state.attention.pop(job.id, None)
     state.stopping.pop(job.id, None)
     state.works_no_more(job)
+    # A stop may end an attempt in the very round that decided it; the next round sees more room.
+    state.moved_seq = state.seq
     job.past.append(attempt)
     del job.past[:-KEPT_ATTEMPTS]
     job.attempt = None

@@ -1,14 +1,26 @@
 """One round: recovery of what failed, stops that are due, and the policy's starts."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from irongrid.control.attempts import holds
 from irongrid.control.live import SAVE_GRACE_S, LiveCluster
 from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import CAUSE_WITHIN_NS, backoff_ns, limit_ns, waits_for_cause
-from irongrid.domain.decision import Action, Decision, Kill, Outcome, Recover, Start, Stop
+from irongrid.domain.decision import (
+    Action,
+    Decision,
+    Kill,
+    Outcome,
+    Recover,
+    Start,
+    Stop,
+    Wait,
+    WaitCode,
+)
 from irongrid.domain.device import Node, Placement
 from irongrid.domain.failure import FailureCode
+from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.scheduler import first_come
 from irongrid.scheduler.view import ClusterView, NodeView, RunningView, WaitingView
@@ -39,9 +51,27 @@ def decide(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Decision 
         actions += state.policy.decide(LiveCluster(state, now_ns))
     elif state.queue:
         actions += _schedule(state, now_ns, budget)
+    actions += _ended_backoffs(state, due, actions)
     if not actions:
         return None
     return Decision(saw_seq=state.seq, policy=_policy_name(state), actions=tuple(actions))
+
+
+def _ended_backoffs(
+    state: State, due: Collection[JobId], actions: Sequence[Action]
+) -> list[Action]:
+    """A word on each job whose back-off has ended and of which the policy says nothing.
+
+    Without one nothing is logged, the timer stays due, and the next round would come at once.
+    """
+    told = {action.job for action in actions}
+    found: list[Action] = []
+    for job in (state.jobs[job] for job in due if job not in told):
+        if job.state is JobState.QUEUED:
+            waits = job.wait_code in (WaitCode.BACKOFF, WaitCode.NEW)
+            code = WaitCode.NO_FREE_DEVICES if waits else job.wait_code
+            found.append(Wait(job=job.id, code=code))
+    return found
 
 
 def next_wakeup_ns(state: State) -> int | None:
