@@ -41,7 +41,7 @@ class People:
     def submit(self) -> None:
         """A new job, by a client that asks until it is told the job's name."""
         spec, key = self._spec(), f"key-{next(self._keys)}"
-        work = round(self._time.draw.expovariate(1 / 120) * 1_000) + 1_000
+        work = round(self._time.draw.expovariate(1 / 150) * 1_000) + 1_000
 
         def request(state: State) -> tuple[Event, ...]:
             found = requests.submit(state, spec, key)

@@ -21,7 +21,7 @@ from irongrid.units import NS_PER_S
 
 # What every life must have seen before it comes to peace.
 JOBS, FAULTS, CRASHES, EVENTS = 50, 20, 3, 2_000
-_MOST_JOBS = 80
+_MOST_LIVE_JOBS = 25
 # Virtual hours: chaos that does not get there, and peace that does not come to rest.
 _CHAOS_S, _PEACE_S = 24 * 3_600, 6 * 3_600
 # The trace's concentration and bursts, on a clock on which minutes are days.
@@ -173,7 +173,8 @@ def _begin(scene: _Scene, seed: int) -> None:
             scene.server.crash_in(draw.randrange(1, 80))
 
     def submit() -> None:
-        if len(scene.people.accepted) < _MOST_JOBS:
+        replica = scene.ledger.replica
+        if len(replica.queue) + len(replica.active) + len(replica.paused) < _MOST_LIVE_JOBS:
             scene.people.submit()
 
     next_fault()
