@@ -5,12 +5,17 @@ from typing import Annotated
 
 import typer
 
+from irongrid.cli.twin_chaos import chaos
+
 twin = typer.Typer(
     name="twin",
     help="Replay recorded workloads under a policy, on virtual time.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+twin.command()(chaos)
 
 
 @twin.callback()

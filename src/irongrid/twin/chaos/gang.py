@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from irongrid.domain.ids import JobId, NodeId
@@ -75,7 +76,7 @@ class Gang:
             return
         self.over = True
         for peer in list(self._workers.values()):
-            self._time.after(self._time.draw.uniform(0.2, 6), lambda peer=peer: peer.lost_peer(self))
+            self._time.after(self._time.draw.uniform(0.2, 6), partial(peer.lost_peer, self))
 
     def _go_on(self) -> None:
         """The next thing that happens to ranks which work."""

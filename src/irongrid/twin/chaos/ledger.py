@@ -11,7 +11,7 @@ from collections.abc import Callable
 from irongrid.control.apply import apply
 from irongrid.control.invariants import violations
 from irongrid.control.snapshot import state_hash
-from irongrid.control.state import State
+from irongrid.control.state import Phase, State
 from irongrid.domain.decision import Start
 from irongrid.domain.event import (
     CancelRequested,
@@ -20,6 +20,7 @@ from irongrid.domain.event import (
     Event,
     NodeClosed,
     NodeOpened,
+    RanksReady,
     Recorded,
     ServerStarted,
     WorkerFact,
@@ -58,6 +59,9 @@ class Ledger:
         self._saved: dict[JobId, tuple[int, int]] = {}
         self._submits: dict[str, JobId] = {}
         self._cancels: dict[JobId, int] = {}
+        self._unattended: dict[JobId, None] = {}
+        self._told: dict[tuple[JobId, int, NodeId, int], WorkerFact] = {}
+        self._heard_ready: dict[tuple[JobId, int, int], dict[NodeId, None]] = {}
         self._ranks: dict[tuple[NodeId, int], tuple[JobId, int, int]] = {}
         self._of_job: dict[JobId, dict[NodeId, tuple[int, int]]] = {}
 
@@ -97,6 +101,8 @@ class Ledger:
             job = self.replica.jobs[event.job]
             if event.epoch != job.epoch:
                 self.says(f"I2: a fact of epoch {event.epoch} of {job.id}, which has {job.epoch}")
+            if self._told.get((event.job, event.epoch, event.node, event.n)) != event:
+                self.says(f"I2: no worker of {job.id}.{event.epoch} has told {event.kind}")
         elif isinstance(event, CancelRequested):
             self._cancels.setdefault(event.job, self._time.now_ns)
         elif isinstance(event, NodeClosed):
@@ -111,8 +117,33 @@ class Ledger:
             for action in event.decision.actions:
                 if isinstance(action, Start):
                     self._started(action)
+            self._attended()
         elif isinstance(event, CheckpointCommitted):
             self._named(event.job)
+        elif isinstance(event, RanksReady):
+            self._ready(event)
+        elif isinstance(event, CancelRequested):
+            attempt = self.replica.jobs[event.job].attempt
+            if attempt is not None and attempt.stopping is None:
+                self._unattended[event.job] = None
+
+    def _attended(self) -> None:
+        """I1: the first round after a cancel stops what runs."""
+        for job_id in self._unattended:
+            attempt = self.replica.jobs[job_id].attempt
+            if attempt is not None and attempt.stopping is None:
+                self.says(f"I1: {job_id} was to be cancelled, and a round let it run")
+        self._unattended.clear()
+
+    def _ready(self, event: RanksReady) -> None:
+        """I4: a job runs when all of its nodes have said so, and not before."""
+        job = self.replica.jobs[event.job]
+        ready = self._heard_ready.setdefault((event.job, event.epoch, event.generation), {})
+        ready[event.node] = None
+        if job.attempt is not None and job.attempt.phase is Phase.RUNNING:
+            silent = [one.node for one in job.placement.shares if one.node not in ready]
+            if silent:
+                self.says(f"I4: {job.id} runs, and {silent} have not said that they are ready")
 
     def _started(self, start: Start) -> None:
         """I3, I4: a start that took effect is whole, and on open nodes."""
@@ -168,6 +199,10 @@ class Ledger:
             self.look_for(key, job)
 
     # ---- the machines
+
+    def told(self, fact: WorkerFact) -> None:
+        """A worker has something to say."""
+        self._told[fact.job, fact.epoch, fact.node, fact.n] = fact
 
     def launched(self, job: JobId, epoch: int) -> None:
         """An engine was asked for workers: the log must know why."""

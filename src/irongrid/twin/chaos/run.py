@@ -1,8 +1,13 @@
 """One life from a seed: chaos until enough has happened, then peace, and everything must end."""
 
-from collections.abc import Callable
+import hashlib
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
+from time import perf_counter
+from typing import Any
 
 from irongrid.domain.device import Node
 from irongrid.domain.ids import JobId, NodeId
@@ -11,7 +16,7 @@ from irongrid.scheduler.cluster import Policy
 from irongrid.twin.chaos.cluster import Cluster
 from irongrid.twin.chaos.ledger import Ledger
 from irongrid.twin.chaos.people import People
-from irongrid.twin.chaos.server import ControlPlane
+from irongrid.twin.chaos.server import PLACES, ControlPlane
 from irongrid.twin.chaos.site import Files, Mail, Virtual
 from irongrid.twin.faults import FaultModel, JobFailures, node_faults
 from irongrid.twin.policies import Knowledge, Learner
@@ -84,8 +89,14 @@ def live(seed: int) -> Life:
     """Run a seed to its end; the same seed gives the same life."""
     scene, policy = _scene(seed)
     _begin(scene, seed)
-    _chaos(scene)
-    _peace(scene)
+    try:
+        _chaos(scene)
+        _peace(scene)
+    except Exception as problem:
+        # A server would have died of it: a bug like any other, with the seed that shows it again.
+        last = traceback.extract_tb(problem.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        scene.ledger.says(f"the control plane fails at {place}: {problem!r}")
     counts = scene.cluster.counts | scene.mail.counts
     return Life(
         seed=seed,
@@ -97,6 +108,62 @@ def live(seed: int) -> Life:
         broken=tuple(scene.ledger.broken),
         trace=scene.ledger.trace(),
     )
+
+
+def lives(first_seed: int, seeds: int) -> Iterator[Life]:
+    """One life after another."""
+    return map(live, range(first_seed, first_seed + seeds))
+
+
+class Tally:
+    """What many lives have shown."""
+
+    def __init__(self, first_seed: int) -> None:
+        self._first_seed = first_seed
+        self._began = perf_counter()
+        self._lives: list[Life] = []
+
+    def add(self, life: Life) -> None:
+        """Count a life."""
+        self._lives.append(life)
+
+    @property
+    def failures(self) -> list[Life]:
+        """Lives in which an invariant broke."""
+        return [life for life in self._lives if life.broken]
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of `--json`."""
+        faults: dict[str, int] = {}
+        for life in self._lives:
+            for kind, count in life.faults.items():
+                faults[kind] = faults.get(kind, 0) + count
+        traces = hashlib.sha256("".join(life.trace for life in self._lives).encode())
+        return {
+            "seeds": len(self._lives),
+            "first_seed": self._first_seed,
+            "events": sum(life.events for life in self._lives),
+            "jobs": sum(life.jobs for life in self._lives),
+            "faults": dict(sorted(faults.items())),
+            "policies": sorted({life.policy for life in self._lives}),
+            "violations": sum(len(life.broken) for life in self._lives),
+            "failures": [
+                {
+                    "seed": life.seed,
+                    "policy": life.policy,
+                    "broken": list(life.broken),
+                    "replay": replay_command(life.seed),
+                }
+                for life in self.failures
+            ],
+            "trace": traces.hexdigest()[:16],
+            "seconds": round(perf_counter() - self._began, 3),
+        }
+
+
+def replay_command(seed: int) -> str:
+    """What shows the life of a seed again."""
+    return f"irongrid twin chaos --seeds 1 --first-seed {seed}"
 
 
 def fleet(draw: Random) -> tuple[Node, ...]:
@@ -169,8 +236,9 @@ def _begin(scene: _Scene, seed: int) -> None:
         cluster.cut(draw.choice(cluster.nodes).id, draw.uniform(5, 200))
 
     def crash() -> None:
-        if scene.server.state is not None:
-            scene.server.crash_in(draw.randrange(1, 80))
+        # Moments at which a decision is in the air are few, so half of all crashes aim at one.
+        place = draw.choice(["", draw.choice(PLACES)])
+        scene.server.crash_at(place, draw.randrange(80 if place == "" else 8))
 
     def submit() -> None:
         replica = scene.ledger.replica
@@ -197,7 +265,7 @@ def _enough(scene: _Scene) -> bool:
 
 def _chaos(scene: _Scene) -> None:
     until_ns = _CHAOS_S * NS_PER_S
-    while not _enough(scene):
+    while not _enough(scene) and not scene.ledger.broken:
         assert scene.time.advance(), "the world never stands still"
         if scene.time.now_ns > until_ns:
             scene.ledger.says("I10: nothing goes on: too little has happened in a day")
@@ -217,13 +285,15 @@ def _peace(scene: _Scene) -> None:
     resume()
     until_ns = time.now_ns + _PEACE_S * NS_PER_S
     quiet_ns: int | None = None
-    while time.now_ns < until_ns and time.advance():
+    while time.now_ns < until_ns and not scene.ledger.broken and time.advance():
         if replica.active or replica.queue or replica.paused or scene.server.state is None:
             quiet_ns = None
         elif quiet_ns is None:
             quiet_ns = time.now_ns
         elif time.now_ns - quiet_ns > 200 * NS_PER_S:
             break
+    if scene.ledger.broken:
+        return  # What comes after a broken invariant says nothing more.
     if scene.server.state is None:
         scene.ledger.says("I10: no server is up")
     else:

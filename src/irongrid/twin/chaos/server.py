@@ -17,15 +17,18 @@ from irongrid.control.decide import decide, next_wakeup_ns
 from irongrid.control.state import State
 from irongrid.domain.codec import canonical, from_json, to_json
 from irongrid.domain.command import Command, Launch
+from irongrid.domain.decision import Start
 from irongrid.domain.event import (
     Decided,
     Event,
+    JobSubmitted,
     LaunchAccepted,
     LaunchRefused,
     NodeClosed,
     NodeOpened,
     Recorded,
     ServerStarted,
+    ServerStopped,
 )
 from irongrid.domain.ids import JobId
 from irongrid.domain.messages import ReportAnswer, WorkerReport
@@ -42,6 +45,9 @@ _LEASE_MARGIN_S = 35.0
 _SNAPSHOT_EVERY = 400
 # Rounds on a timer, one after another, that decide nothing.
 _MOST_IN_VAIN = 100
+
+# Where a crash can be aimed at; `submitted` and `started` are commits of just that.
+PLACES = ("request", "decide", "commit", "submitted", "started", "committed", "answer", "act")
 
 Request = Callable[[State], Iterable[Event]]
 Reply = Callable[[State, IrongridError | None], None]
@@ -63,20 +69,21 @@ class ControlPlane:
         self._ledger = cluster.ledger
         self._policy = policy
         self._snapshot: list[str] | None = None
+        self._crash_place = ""
         self._crash_in: int | None = None
-        self._steps = 0
         cluster.report = self.report
         self._start()
 
     # ---- lives
 
-    def crash_in(self, steps: int) -> None:
-        """Let the process go after so many more steps."""
-        self._crash_in = steps
+    def crash_at(self, place: str, steps: int) -> None:
+        """Let the process go after so many more steps of one of `PLACES`; empty is of any."""
+        if self.state is not None:
+            self._crash_place, self._crash_in = place, steps
 
-    def _step(self) -> None:
+    def _step(self, place: str) -> None:
         """A moment at which a process can be gone."""
-        if self._crash_in is not None:
+        if self._crash_in is not None and self._crash_place in ("", place):
             self._crash_in -= 1
             if self._crash_in < 0:
                 raise Crash
@@ -150,7 +157,7 @@ class ControlPlane:
         replies: list[tuple[Reply, IrongridError | None]] = []
         try:
             for request, reply in inbox:
-                self._step()
+                self._step("request")
                 problem: IrongridError | None = None
                 try:
                     for event in request(state):
@@ -187,7 +194,7 @@ class ControlPlane:
         if now_ns < due_ns:
             self._decide_at_ns = due_ns
             return
-        self._step()
+        self._step("decide")
         decision = decide(state, now_ns)
         self._decided_ns, self._decide_at_ns = now_ns, None
         self._in_vain = self._in_vain + 1 if woken and decision is None else 0
@@ -208,24 +215,26 @@ class ControlPlane:
         self._answer(state, replies)
 
     def _commit(self, state: State, batch: list[Recorded]) -> None:
-        self._step()
+        for recorded in batch:
+            self._step(_place_of(recorded.event))
         before = len(self._ledger.log) // _SNAPSHOT_EVERY
         for recorded in batch:
             self._ledger.committed(recorded)
         if len(self._ledger.log) // _SNAPSHOT_EVERY > before:
             self._snapshot = list(snapshot.dump(state))
-        self._step()
+        if batch:
+            self._step("committed")
 
     def _answer(self, state: State, replies: list[tuple[Reply, IrongridError | None]]) -> None:
         for reply, problem in replies:
-            self._step()
+            self._step("answer")
             reply(state, problem)
 
     # ---- effects
 
     def _act(self, todo: Iterable[Command]) -> None:
         for command in todo:
-            self._step()
+            self._step("act")
             self._carry_out(command)
 
     def _carry_out(self, command: Command) -> None:
@@ -311,7 +320,7 @@ class ControlPlane:
             event = recorded.event
             if isinstance(event, Decided):
                 changed.update((action.job, None) for action in event.decision.actions)
-            elif not isinstance(event, ServerStarted | NodeClosed | NodeOpened):
+            elif not isinstance(event, ServerStarted | ServerStopped | NodeClosed | NodeOpened):
                 changed[event.job] = None
         for job_id in changed:
             job = state.jobs[job_id]
@@ -321,6 +330,14 @@ class ControlPlane:
                 if worker is not None and worker.alive:
                     wanted = directive(state, job_id, job.epoch, node)
                     self._mail.send(partial(worker.hear, wanted), node)
+
+
+def _place_of(event: Event) -> str:
+    """What a crash in the last moment before the commit would undo."""
+    if isinstance(event, Decided):
+        starts = any(isinstance(action, Start) for action in event.decision.actions)
+        return "started" if starts else "commit"
+    return "submitted" if isinstance(event, JobSubmitted) else "commit"
 
 
 def _written(recorded: Recorded) -> Recorded:

@@ -1,4 +1,4 @@
-"""A worker as the contract wants it (`domain.messages.Directive`), over a mail that is not reliable.
+"""A worker as the contract of `domain.messages.Directive` wants it, over an unreliable mail.
 
 It numbers its facts and sends them until they are answered, starts a generation at most once, stops
 an older one before, and ends its ranks when its lease has run out.
@@ -70,9 +70,7 @@ class Worker:
         self._gang: Gang | None = None
         rendezvous = f"{node}:1"
         self._tell(
-            WorkerJoined(
-                job=job, epoch=epoch, node=node, n=1, rendezvous=rendezvous, limits="none"
-            )
+            WorkerJoined(job=job, epoch=epoch, node=node, n=1, rendezvous=rendezvous, limits="none")
         )
         self._beats()
 
@@ -80,14 +78,13 @@ class Worker:
 
     def _tell(self, fact: WorkerFact) -> None:
         self._n = fact.n
+        self._cluster.ledger.told(fact)
         self._outbox.append(fact)
         self._report()
 
     def _report(self) -> None:
         facts, sent_ns = tuple(self._outbox), self._time.now_ns
-        news = WorkerReport(
-            job=self.job, epoch=self.epoch, node=self.node, beat=_BEAT, facts=facts
-        )
+        news = WorkerReport(job=self.job, epoch=self.epoch, node=self.node, beat=_BEAT, facts=facts)
         self._cluster.to_server(news, lambda answer: self._answered(sent_ns, answer))
 
     def _beats(self) -> None:
