@@ -43,6 +43,7 @@ MODEL = FaultModel(
 )
 # Mean seconds between two of each.
 _SUBMIT_S, _ASK_S, _CUT_S, _KILL_S, _RANK_S, _CRASH_S = 25.0, 30.0, 200.0, 150.0, 200.0, 400.0
+_ORDER_S = 1_500.0
 _NO_FAULTS_OF_THE_WORLD = ("crash", "straggler")
 
 
@@ -51,6 +52,7 @@ class Life:
     """What came of one seed.
 
     Attributes:
+        policy: of the first server; later ones may have another.
         faults: by kind, with crashes of the control plane and what became of messages.
         broken: broken invariants, as sentences; empty when all held.
         trace: a word for the whole log: equal for equal lives.
@@ -181,12 +183,14 @@ def fleet(draw: Random) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _policy(seed: int, futures: RigidFutures) -> tuple[str, Policy | None, Learner]:
-    """Every shipped policy gets its turn."""
-    learner = Learner(Durations())
+def _policies(
+    seed: int, futures: RigidFutures, learner: Learner
+) -> tuple[str, list[Policy | None]]:
+    """Every shipped policy gets its turn to be the first."""
     knowledge = Knowledge(futures, learner)
-    name = knowledge.names[seed % len(knowledge.names)]
-    return name, knowledge.policy(name), learner
+    first = seed % len(knowledge.names)
+    names = (*knowledge.names[first:], *knowledge.names[:first])
+    return names[0], [knowledge.policy(name) for name in names]
 
 
 def _scene(seed: int) -> tuple[_Scene, str]:
@@ -195,10 +199,11 @@ def _scene(seed: int) -> tuple[_Scene, str]:
     mail, ledger = Mail(time), Ledger(time, files)
     cluster = Cluster(nodes, time, mail, files, ledger, JobFailures(MODEL, seed))
     futures = RigidFutures(RestartCosts())
-    name, policy, learner = _policy(seed, futures)
+    learner = Learner(Durations())
+    name, policies = _policies(seed, futures, learner)
     learner.state = ledger.replica
     ledger.readers.append(learner)
-    server = ControlPlane(cluster, policy)
+    server = ControlPlane(cluster, policies)
 
     def known(job: JobId) -> None:
         service_s = cluster.total_steps[job] / 1_000
@@ -252,6 +257,8 @@ def _begin(scene: _Scene, seed: int) -> None:
     often(_KILL_S, cluster.kill_one)
     often(_RANK_S, cluster.fail_one)
     often(_CRASH_S, crash)
+    often(_ORDER_S, scene.server.restart)
+    often(_ORDER_S, scene.server.evacuate)
 
 
 def _enough(scene: _Scene) -> bool:

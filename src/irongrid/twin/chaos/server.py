@@ -6,14 +6,14 @@ begins with the log, or a snapshot and the rest of the log, and nothing else.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from irongrid.control import requests, snapshot
 from irongrid.control.apply import apply
 from irongrid.control.commands import commands, directive, outstanding
-from irongrid.control.decide import decide, next_wakeup_ns
+from irongrid.control.decide import decide, evacuate, next_wakeup_ns
 from irongrid.control.state import State
 from irongrid.domain.codec import canonical, from_json, to_json
 from irongrid.domain.command import Command, Launch
@@ -45,6 +45,8 @@ _LEASE_MARGIN_S = 35.0
 _SNAPSHOT_EVERY = 400
 # Rounds on a timer, one after another, that decide nothing.
 _MOST_IN_VAIN = 100
+# Of servers that come back: so many are told to decide in another way.
+_ANOTHER_POLICY = 0.25
 
 # Where a crash can be aimed at; `submitted` and `started` are commits of just that.
 PLACES = ("request", "decide", "commit", "submitted", "started", "committed", "answer", "act")
@@ -60,14 +62,19 @@ class Crash(BaseException):
 class ControlPlane:
     """One server after another over one store."""
 
-    def __init__(self, cluster: Cluster, policy: Policy | None) -> None:
+    def __init__(self, cluster: Cluster, policies: Sequence[Policy | None]) -> None:
+        """
+        Args:
+            policies: the first server's, and others that a later one may be started with.
+        """
         self.state: State | None = None
         self.lives = 0
         self._cluster = cluster
         self._time = cluster.time
         self._mail = cluster.mail
         self._ledger = cluster.ledger
-        self._policy = policy
+        self._policies = policies
+        self._policy = policies[0]
         self._snapshot: list[str] | None = None
         self._crash_place = ""
         self._crash_in: int | None = None
@@ -88,8 +95,28 @@ class ControlPlane:
             if self._crash_in < 0:
                 raise Crash
 
+    def restart(self) -> None:
+        """A person stops the server in order, and starts it again."""
+        self.ask(lambda state: (ServerStopped(server_epoch=state.server_epoch),), self._stopped)
+
+    def _stopped(self, state: State, problem: IrongridError | None) -> None:
+        if state is self.state:
+            self._go_down()
+
+    def evacuate(self) -> None:
+        """A person wants all jobs to save, stop, and wait again."""
+
+        def request(state: State) -> list[Event]:
+            decision = evacuate(state)
+            return [] if decision is None else [Decided(decision=decision)]
+
+        self.ask(request, None)
+
     def _die(self) -> None:
         self._cluster.happens("crash")
+        self._go_down()
+
+    def _go_down(self) -> None:
         self.state, self._crash_in = None, None
         down_s = self._time.draw.choice([0.5, 5.0, 30.0, 90.0])
         self._time.after(self._time.draw.uniform(0, down_s), self._start)
@@ -100,6 +127,8 @@ class ControlPlane:
         state = self._load()
         if self.lives > 1:
             self._ledger.restarted(state)
+        if self.lives > 1 and self._time.draw.random() < _ANOTHER_POLICY:
+            self._policy = self._time.draw.choice(self._policies)
         state.use(self._policy)
         self.state = state
         self._inbox: list[tuple[Request, Reply | None]] = []
@@ -172,6 +201,8 @@ class ControlPlane:
         except Crash:
             self._die()
             return
+        if self.state is not state:
+            return  # Somebody has stopped it.
         self._tell_workers(state, batch)
         due = [at for at in (next_wakeup_ns(state), self._decide_at_ns) if at is not None]
         if due:
