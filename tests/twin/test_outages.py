@@ -35,6 +35,7 @@ from irongrid.twin.faults import (
     repair_s,
 )
 from irongrid.twin.fleets import pool
+from irongrid.twin.lost_time import LostTime
 from irongrid.twin.outages import FaultyDriver
 from irongrid.twin.replay import play
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
@@ -82,7 +83,8 @@ class Broken:
             lambda nodes: checkpoints,
         )
         watch = Watch(self.driver.state)
-        self.driver.watchers += [self.log.append, watch]
+        self.lost_time = LostTime()
+        self.driver.watchers += [self.log.append, watch, self.lost_time]
         for job in jobs:
             self._arrives(job)
         play(self.driver)
@@ -130,6 +132,11 @@ def test_with_no_other_node_the_job_waits_for_the_repair() -> None:
 
     account = world.account_s(0)
     assert (account["queued"], account["lost"], account["running"]) == (950, 50, 100)
+    lost = world.lost_time.of(world.jobs)
+    # 100 s of work, 50 s of it twice, 950 s of repair and 30 s to start again.
+    assert (lost.useful_s, lost.redone_s, lost.again_wait_s, lost.restart_s) == (100, 50, 950, 30)
+    assert (lost.first_wait_s, lost.wall_s) == (0, 1_130)
+    assert lost.ettr == 100 / 1_130
 
 
 def test_a_broken_device_restarts_its_own_gang_in_place_and_lets_others_finish() -> None:
@@ -219,6 +226,11 @@ def test_lost_time_adds_up_in_a_world_where_everything_breaks(policy: Policy) ->
         assert job.account.counted_ns() == job.ended_at_ns - job.submitted_at_ns
         lost += job.account.lost_ns
     assert lost > 0
+    account = world.lost_time.of(world.jobs)
+    wall_ns = sum(job.ended_at_ns - job.submitted_at_ns for job in world.jobs)
+    assert account.wall_s == pytest.approx(wall_ns / NS, abs=1e-6)
+    assert account.redone_s == pytest.approx(lost / NS)
+    assert account.again_wait_s > 0
 
 
 def test_the_same_seed_gives_the_same_faults_and_another_seed_others() -> None:

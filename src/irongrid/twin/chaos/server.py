@@ -42,7 +42,7 @@ MERGE_S = 0.01
 _LOOK_S = 10.0
 # A worker looks at its lease every 20 s and may need 8 s to end its ranks.
 _LEASE_MARGIN_S = 35.0
-_SNAPSHOT_EVERY = 400
+_SNAPSHOT_EVERY = 500
 # Rounds on a timer, one after another, that decide nothing.
 _MOST_IN_VAIN = 100
 # Of servers that come back: so many are told to decide in another way.
@@ -152,7 +152,7 @@ class ControlPlane:
         draw, state = self._time.draw, State()
         if self._snapshot is not None and draw.random() < 0.5:
             state = snapshot.load(self._snapshot)
-        through_text = draw.random() < 0.1
+        through_text = draw.random() < 0.03
         for recorded in self._ledger.log[state.seq :]:
             apply(state, _written(recorded) if through_text else recorded)
         return state
