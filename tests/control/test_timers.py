@@ -4,7 +4,7 @@ import pytest
 from tests.control.world import World, node, spec
 
 from irongrid.control.decide import next_wakeup_ns
-from irongrid.control.state import Phase
+from irongrid.control.state import Job, Phase
 from irongrid.domain.failure import Failure, FailureCode
 from irongrid.domain.job import JobState
 from irongrid.scheduler.cluster import Policy
@@ -12,6 +12,10 @@ from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
 
 ECHO = Failure(code=FailureCode.LOST_PEER, message="rank 0: its peer is gone")
+
+
+def phase(job: Job) -> Phase | None:
+    return job.attempt.phase if job.attempt is not None else None
 
 
 def rest(world: World) -> None:
@@ -51,8 +55,7 @@ def test_a_long_back_off_outlasts_the_wait_for_a_cause() -> None:
     world.advance(11)
     rest(world)
 
-    assert found.attempt is not None
-    assert found.attempt.phase is Phase.FAILED
+    assert phase(world.job(job)) is Phase.FAILED
     world.advance(22)
     world.decide()
-    assert found.attempt.phase is Phase.RECOVERING
+    assert phase(world.job(job)) is Phase.RECOVERING
