@@ -1,8 +1,9 @@
 """Do drawn faults look like the recorded ones, and where do the model's constants come from?
 
 Fits the node part of `twin.faults.FaultModel` to the public trace of 400 servers over 349 days
-(InfiniteHBD, SIGCOMM 2025; `traces/infinitehbd-faults` of `IRONGRID_DATA`), compares the constants
-in the code with the fit, and what the model draws with what was recorded.
+(InfiniteHBD, SIGCOMM 2025; `traces/infinitehbd-faults` of `IRONGRID_DATA`) and the spot part to
+`traces/bamboo-preemptions`, compares the constants in the code with the fit, and what the model
+draws with what was recorded.
 
 python validation/fault_fit.py [--json]
 """
@@ -39,7 +40,7 @@ def main() -> int:
     options = parser.parse_args()
     load = os.getloadavg()
     recorded = read()
-    fit, model = fitted(recorded), FaultModel()
+    fit, model = fitted(recorded) | {"spot_per_node_h": taken_back_per_h()}, FaultModel()
     of_code = {name: float(getattr(model, name)) for name in fit}
     told = looks(recorded)
     drawn = [looks(draw(model, seed)) for seed in range(REPEATS)]
@@ -93,6 +94,21 @@ def fitted(rows: list[Row]) -> dict[str, float]:
         "repair_mean_s": float(lasts_s.mean()),
         "device_share": sum(row[3] == "GPU" for row in rows) / len(rows),
     }
+
+
+def taken_back_per_h() -> float:
+    """How often a spot node of Bamboo's p3 trace was taken back, per hour of its life."""
+    path = data_folder("traces/bamboo-preemptions") / "p3_trace.csv.gz"
+    alive: set[str] = set()
+    taken, node_h, before_h = 0, 0.0, 0.0
+    with gzip.open(path, "rt") as lines:
+        for row in csv.DictReader(lines):
+            at_h = float(row["time_ms"]) / 3.6e6
+            node_h += len(alive) * (at_h - before_h)
+            before_h = at_h
+            taken += row["event"] == "remove"
+            (alive.add if row["event"] == "add" else alive.discard)(row["node"])
+    return taken / node_h
 
 
 def looks(rows: list[Row]) -> dict[str, float]:

@@ -129,7 +129,8 @@ class FaultyDriver(Driver):
             self._breaks.put(fault.at_ns, FINISH, lambda: self._break(fault))
 
     def _break(self, fault: Fault) -> None:
-        self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
+        kind = fault.kind.value
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         self._plan_fault()
         node = fault.node
         if fault.kind is FaultKind.STRAGGLER:
