@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Draw
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -26,11 +27,13 @@ from irongrid.domain.device import NodeShare, Placement
 from irongrid.domain.event import Decided, NodeClosed, NodeOpened
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.errors import Conflict
+from irongrid.scheduler import preempting
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.qssf import Qssf
+from irongrid.scheduler.rooms import Trial
 from irongrid.scheduler.shortest import Shortest
 from irongrid.scheduler.srtf import Srtf
 
@@ -47,6 +50,11 @@ FLEETS = ((4, 4, 4), (2, 4, 4), (1, 1, 1, 3))
 def service_s(size: int) -> float:
     """Larger gangs are shorter, so that this order differs from that of submission."""
     return 100.0 / size
+
+
+def left_s(job: JobId, at_ns: int) -> float:
+    """What is left of a job, without rhyme or reason, so that younger ones often go first."""
+    return 50.0 + 97 * int(job[-1], 36) % 400
 
 
 def of_job(job: Waiting) -> float:
@@ -74,8 +82,8 @@ MODELLED: dict[str, tuple[Callable[[], Policy], Callable[[int], float], bool]] =
     ),
 }
 PREEMPTING: dict[str, Callable[[], Policy]] = {
-    "las": lambda: Las(first_queue_gpu_s=200),
-    "srtf": lambda: Srtf(lambda job, at_ns: 100.0, lambda ranks: 7.0),
+    "las": lambda: Las(first_queue_gpu_s=50),
+    "srtf": lambda: Srtf(left_s, lambda ranks: 7.0),
 }
 
 
@@ -228,6 +236,13 @@ class Machine(RuleBasedStateMachine):
         self.submitted(self.do("submit", size), size)
         self.quiet()
 
+    @rule(sizes=st.lists(st.integers(1, 12), min_size=2, max_size=5), seconds=st.integers(20, 90))
+    def crowd(self, sizes: list[int], seconds: int) -> None:
+        """Many come, and those who found a place work for a while."""
+        for size in sizes:
+            self.submit(size)
+        self.time(float(seconds))
+
     @rule(index=st.integers(0, 30), how=st.sampled_from(["finish", "fail", "lose"]))
     def end(self, index: int, how: str) -> None:
         job = self.runs(index)
@@ -372,6 +387,28 @@ TestAgainstTheModel = AgainstTheModel.TestCase
 TestAgainstTheModel.settings = QUICK
 TestPreempting = Preempting.TestCase
 TestPreempting.settings = QUICK
+
+
+def stop_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(preempting, "_make_way", lambda now, rank, need: None)
+
+
+def stop_anybody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Srtf, "_end_s", lambda self, run, now_ns: 1e9)
+    patch.setattr(Las, "_rank", lambda self, job, now_ns: 1e9 if now_ns else 0.0)
+
+
+def keep_a_trial(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Trial, "undo", lambda self, to=0: self._done.clear())
+
+
+@pytest.mark.parametrize("mutant", [stop_nobody, stop_anybody, keep_a_trial])
+def test_the_promises_can_be_broken(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant(monkeypatch)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Preempting, settings=settings(QUICK, phases=[Draw.generate]))
 
 
 @pytest.mark.slow
