@@ -32,6 +32,8 @@ from irongrid.domain.event import (
     JobSubmitted,
     LaunchAccepted,
     LaunchRefused,
+    NodeClosed,
+    NodeOpened,
     PauseRequested,
     ProgressMade,
     RanksFinished,
@@ -148,6 +150,8 @@ def everything() -> tuple[Event, ...]:
         PauseRequested(job=JOB),
         ResumeRequested(job=JOB),
         ServerStopped(server_epoch=1),
+        NodeClosed(node=NODE, reason="the provider takes it back", leaves=True),
+        NodeOpened(node=NODE),
     )
 
 

@@ -14,7 +14,7 @@ import typer
 from irongrid.cli.failures import Shown, shown
 from irongrid.cli.grammar import Verbs, explain_usage, split_command
 from irongrid.cli.plan.command import plan
-from irongrid.cli.twin import twin
+from irongrid.cli.twin.verbs import twin
 from irongrid.client.home import Home
 from irongrid.errors import IrongridError
 

@@ -22,6 +22,8 @@ from irongrid.domain.event import (
     JobSubmitted,
     LaunchAccepted,
     LaunchRefused,
+    NodeClosed,
+    NodeOpened,
     PauseRequested,
     ProgressMade,
     RanksFinished,
@@ -48,6 +50,7 @@ _QUIET = frozenset(
         *(CheckpointCommitted, CheckpointFailed, ProgressMade),
     }
 )
+_OUTRANKS = {Outcome.REQUEUE: 0, Outcome.PAUSE: 1, Outcome.CANCEL: 2}
 AttemptFact = LaunchAccepted | LaunchRefused | WorkerStopped | WorkerFact
 _OF_AN_ATTEMPT = frozenset(get_args(AttemptFact))
 _MOVES_NO_TIMER = frozenset({LaunchAccepted, WorkerJoined, RanksStarted, ProgressMade})
@@ -82,11 +85,29 @@ def _fold(state: State, event: Event, at_ns: int) -> Sequence[JobId]:
         case CancelRequested() | PauseRequested() | ResumeRequested():
             _requested(state, state.jobs[event.job], event, at_ns)
             return (event.job,)
+        case NodeClosed():
+            return _closed(state, event)
+        case NodeOpened():
+            if state.closed.pop(event.node, None) is not None:
+                state.rooms.open(event.node)
         case ServerStarted():
             state.server_epoch = event.server_epoch
             state.set_fleet(event.nodes)
         case _:
             assert isinstance(event, ServerStopped), f"{event} is a kind of event"
+    return ()
+
+
+def _closed(state: State, event: NodeClosed) -> Sequence[JobId]:
+    if event.node not in state.nodes:
+        return ()
+    if event.node not in state.closed:
+        state.rooms.close(event.node)
+    state.closed[event.node] = event.reason
+    if event.leaves:
+        for job in (state.jobs[job] for job in state.active):
+            if any(share.node == event.node for share in job.placement.shares):
+                _want(state, job, Outcome.REQUEUE, event.reason)
     return ()
 
 
@@ -124,11 +145,12 @@ def _requested(
 
 
 def _want(state: State, job: Job, outcome: Outcome, reason: str) -> None:
-    """Note what a person asked of an active job; cancelling outranks pausing."""
+    """Note what is asked of an active job; cancelling outranks pausing, which outranks moving."""
     assert job.attempt is not None
     stopping = job.attempt.stopping
     if stopping is None:
-        job.wanted = outcome if job.wanted is not Outcome.CANCEL else job.wanted
+        if job.wanted is None or _OUTRANKS[outcome] > _OUTRANKS[job.wanted]:
+            job.wanted = outcome
         state.attention[job.id] = None
     elif outcome is Outcome.CANCEL or stopping.outcome is Outcome.REQUEUE:
         stopping.outcome, stopping.reason = outcome, reason

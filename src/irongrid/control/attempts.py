@@ -8,7 +8,7 @@ from irongrid.domain.job import JobState
 
 
 def holds(state: State, job: Job, placement: Placement) -> bool:
-    """Whether a placement is still free, whole, and of a size that the job can run on."""
+    """Whether a placement is still free, open, whole, and of a size that the job can run on."""
     resources = job.spec.resources
     if placement.world_size not in resources.sizes:
         return False
@@ -17,6 +17,7 @@ def holds(state: State, job: Job, placement: Placement) -> bool:
         ranks = len(share.devices)
         if (
             free is None
+            or share.node in state.closed
             or not free.devices.issuperset(share.devices)
             or len(set(share.devices)) != ranks
             or free.cpus + 1e-6 < ranks * resources.cpus
@@ -64,6 +65,8 @@ def end_attempt(state: State, job: Job, attempt: Attempt, at_ns: int) -> None:
     state.attention.pop(job.id, None)
     state.stopping.pop(job.id, None)
     state.works_no_more(job)
+    # A stop may end an attempt in the very round that decided it; the next round sees more room.
+    state.moved_seq = state.seq
     job.past.append(attempt)
     del job.past[:-KEPT_ATTEMPTS]
     job.attempt = None

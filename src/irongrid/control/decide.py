@@ -1,14 +1,26 @@
 """One round: recovery of what failed, stops that are due, and the policy's starts."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from irongrid.control.attempts import holds
 from irongrid.control.live import SAVE_GRACE_S, LiveCluster
 from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import CAUSE_WITHIN_NS, backoff_ns, limit_ns, waits_for_cause
-from irongrid.domain.decision import Action, Decision, Kill, Outcome, Recover, Start, Stop
-from irongrid.domain.device import Node
+from irongrid.domain.decision import (
+    Action,
+    Decision,
+    Kill,
+    Outcome,
+    Recover,
+    Start,
+    Stop,
+    Wait,
+    WaitCode,
+)
+from irongrid.domain.device import Node, Placement
 from irongrid.domain.failure import FailureCode
+from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
 from irongrid.scheduler import first_come
 from irongrid.scheduler.view import ClusterView, NodeView, RunningView, WaitingView
@@ -39,9 +51,27 @@ def decide(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Decision 
         actions += state.policy.decide(LiveCluster(state, now_ns))
     elif state.queue:
         actions += _schedule(state, now_ns, budget)
+    actions += _ended_backoffs(state, due, actions)
     if not actions:
         return None
     return Decision(saw_seq=state.seq, policy=_policy_name(state), actions=tuple(actions))
+
+
+def _ended_backoffs(
+    state: State, due: Collection[JobId], actions: Sequence[Action]
+) -> list[Action]:
+    """A word on each job whose back-off has ended and of which the policy says nothing.
+
+    Without one nothing is logged, the timer stays due, and the next round would come at once.
+    """
+    told = {action.job for action in actions}
+    found: list[Action] = []
+    for job in (state.jobs[job] for job in due if job not in told):
+        if job.state is JobState.QUEUED:
+            waits = job.wait_code in (WaitCode.BACKOFF, WaitCode.NEW)
+            code = WaitCode.NO_FREE_DEVICES if waits else job.wait_code
+            found.append(Wait(job=job.id, code=code))
+    return found
 
 
 def next_wakeup_ns(state: State) -> int | None:
@@ -82,6 +112,8 @@ def _attend(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
         return [_stop(job, attempt, Outcome.PAUSE, "paused on request")]
     if attempt.phase is Phase.FAILED:
         return _after_failure(job, attempt, now_ns)
+    if job.wanted is Outcome.REQUEUE:
+        return [_stop(job, attempt, Outcome.REQUEUE, "a node of it leaves")]
     limit = limit_ns(job)
     if limit is not None and limit <= now_ns:
         assert job.spec.max_duration_s is not None
@@ -107,7 +139,8 @@ def _after_failure(job: Job, attempt: Attempt, now_ns: int) -> list[Action]:
             reason = f"{failure.message}; retries.max is 0"
         return [_stop(job, attempt, Outcome.FAIL, reason, grace_s=0.0)]
     # A worker that says itself that it is lost is about to go: nothing can be retried in place.
-    lost = failure.code is FailureCode.WORKER_LOST
+    # Nor can it where a node leaves.
+    lost = failure.code is FailureCode.WORKER_LOST or job.wanted is Outcome.REQUEUE
     if lost or any(member.gone for member in attempt.members.values()):
         resume_ns = attempt.failed_at_ns + backoff_ns(job.retries)
         stop = _stop(job, attempt, Outcome.REQUEUE, failure.message, grace_s=0.0)
@@ -141,7 +174,7 @@ def cluster_view(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Clu
         now_ns=now_ns,
         nodes=node_views(state),
         waiting=tuple(waiting_view(state.jobs[job_id]) for job_id in state.queue[:budget]),
-        running=tuple(_running_view(state.jobs[job_id]) for job_id in state.active),
+        running=tuple(_running_view(state, state.jobs[job_id]) for job_id in state.active),
     )
 
 
@@ -164,20 +197,22 @@ def waiting_view(job: Job) -> WaitingView:
 
 def _node_view(state: State, node: Node) -> NodeView:
     free = state.free[node.id]
+    closed = node.id in state.closed
     return NodeView(
         id=node.id,
         device_type=node.device_type,
         devices=node.devices,
         cpus=node.cpus,
         memory_bytes=node.memory_bytes,
-        free_devices=tuple(sorted(free.devices)),
+        free_devices=() if closed else tuple(sorted(free.devices)),
         free_cpus=free.cpus,
         free_memory_bytes=free.memory_bytes,
     )
 
 
-def _running_view(job: Job) -> RunningView:
-    assert job.attempt is not None
+def _running_view(state: State, job: Job) -> RunningView:
+    """A running job, with what comes back to open nodes when it ends."""
+    coming = tuple(share for share in job.placement.shares if share.node not in state.closed)
     ends_by_ns = limit_ns(job)
     if ends_by_ns is None and job.spec.max_duration_s is not None:
         # It does not run yet, or recovers: its limit counts from the moment when it works.
@@ -185,6 +220,6 @@ def _running_view(job: Job) -> RunningView:
     return RunningView(
         job=job.id,
         resources=job.spec.resources,
-        placement=job.attempt.placement,
+        placement=Placement(shares=coming),
         ends_by_ns=ends_by_ns,
     )

@@ -66,6 +66,9 @@ def _devices(state: State) -> list[str]:
             broken.append(f"I3: {node.id}: CPUs do not add up to {node.cpus}")
         if free.memory_bytes + memory[node.id] != node.memory_bytes:
             broken.append(f"I3: {node.id}: memory does not add up to {node.memory_bytes}")
+    open_nodes = state.nodes.keys() - state.closed.keys()
+    if state.rooms.free_total != sum(len(state.free[node].devices) for node in open_nodes):
+        broken.append(f"I3: {state.rooms.free_total} devices are not what open nodes have free")
     return broken
 
 

@@ -18,10 +18,10 @@ from irongrid.control.wakeups import due_ns
 from irongrid.domain.codec import canonical, decoder, to_json
 from irongrid.domain.decision import WaitCode
 from irongrid.domain.device import Node
-from irongrid.domain.ids import JobId
+from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import JobSpec, JobState
 
-FORMAT = 2
+FORMAT = 3
 _ROWS_PER_PART = 500
 _JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "spec")
 # Most jobs have never run: fields at their first value are left out.
@@ -44,6 +44,7 @@ def dump(state: State) -> Iterator[str]:
             "server_epoch": state.server_epoch,
             "submitted": state.submitted,
             "nodes": to_json(tuple(state.nodes.values())),
+            "closed": state.closed,
         }
     )
     specs: dict[JobSpec, int] = {}
@@ -102,6 +103,7 @@ def load(parts: Iterable[str]) -> State:
     state = State()
     state.seq, state.at_ns = header["seq"], header["at_ns"]
     state.server_epoch, state.submitted = header["server_epoch"], header["submitted"]
+    state.closed = {NodeId(node): why for node, why in header["closed"].items()}
     specs: list[JobSpec] = []
     decode_spec, decode_job = decoder(JobSpec), decoder(Job)
     wait_codes = {str(code): code for code in WaitCode}
@@ -152,6 +154,7 @@ def state_hash(state: State) -> str:
     digest = hashlib.sha256()
     digest.update(canonical([state.seq, state.at_ns, state.server_epoch, state.submitted]).encode())
     digest.update(canonical(to_json(tuple(state.nodes.values()))).encode())
+    digest.update(canonical(state.closed).encode())
     for job_id in sorted(state.jobs):
         digest.update(canonical(to_json(state.jobs[job_id])).encode())
     for free in state.free.values():

@@ -107,7 +107,8 @@ class Job:
     """A job and everything known about it.
 
     Attributes:
-        wanted: what a person asked for while the job was active: CANCEL or PAUSE.
+        wanted: what was asked for while the job was active: CANCEL or PAUSE by a person, REQUEUE
+            because a node leaves.
         retries: restarts since the last progress; the crash-loop guard.
         restarts: restarts over the job's life, in place or not.
         step: last optimizer step reported; `lost_from`: the step that had been reached at the last
@@ -152,6 +153,7 @@ class State:
     """All jobs, the fleet, and the indexes over them.
 
     Attributes:
+        closed: nodes that take no new work, and why.
         moved_seq: the last record after which a round may decide something new.
         fresh: queued jobs whose reason to wait nobody has given yet.
         stopping: active jobs whose end is decided.
@@ -166,6 +168,7 @@ class State:
         self.server_epoch = 0
         self.submitted = 0
         self.nodes: dict[NodeId, Node] = {}
+        self.closed: dict[NodeId, str] = {}
         self.rooms = Rooms()
         self.jobs: dict[JobId, Job] = {}
         self.by_key: dict[str, JobId] = {}
@@ -238,9 +241,12 @@ class State:
         return index + 1 if index < len(self.queue) and self.queue[index] == job else 0
 
     def set_fleet(self, nodes: tuple[Node, ...]) -> None:
-        """Replace the fleet; what active attempts hold stays taken."""
+        """Replace the fleet; what active attempts hold stays taken, and closed nodes closed."""
         self.nodes = {node.id: node for node in nodes}
         self.rooms = Rooms(nodes)
+        self.closed = {node: why for node, why in self.closed.items() if node in self.nodes}
+        for node in self.closed:
+            self.rooms.close(node)
         for job_id in self.active:
             job = self.jobs[job_id]
             self.take(job, job.placement)

@@ -39,8 +39,9 @@ def due_ns(state: State, job: Job) -> int | None:
         assert attempt.stopping is not None
         return None if attempt.stopping.forced else attempt.stopping.deadline_ns + FORCE_AFTER_NS
     if attempt.phase is Phase.FAILED:
-        waits = waits_for_cause(attempt)
-        return attempt.failed_at_ns + (CAUSE_WITHIN_NS if waits else backoff_ns(job.retries))
+        # A retry in place waits for the longer of the two.
+        cause_ns = CAUSE_WITHIN_NS if waits_for_cause(attempt) else 0
+        return attempt.failed_at_ns + max(cause_ns, backoff_ns(job.retries))
     return limit_ns(job)
 
 

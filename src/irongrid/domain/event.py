@@ -38,6 +38,31 @@ class ServerStopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeClosed:
+    """A node takes no new work: it drains, it is about to be taken away, or it is broken.
+
+    Attributes:
+        reason: one sentence.
+        leaves: what runs there must save and go; else it may run to its end.
+    """
+
+    kind: ClassVar[str] = "node_closed"
+    version: ClassVar[int] = 1
+    node: NodeId
+    reason: str
+    leaves: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOpened:
+    """A closed node takes work again."""
+
+    kind: ClassVar[str] = "node_opened"
+    version: ClassVar[int] = 1
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSubmitted:
     """A job was accepted.
 
@@ -308,6 +333,8 @@ WorkerFact = (
 Event = (
     ServerStarted
     | ServerStopped
+    | NodeClosed
+    | NodeOpened
     | JobSubmitted
     | CancelRequested
     | PauseRequested
@@ -318,6 +345,8 @@ Event = (
     | WorkerStopped
     | WorkerFact
 )
+# Kinds that concern the server or a node; every other event has a `job`, or is a decision on some.
+OF_NO_JOB = (ServerStarted, ServerStopped, NodeClosed, NodeOpened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,10 @@ class _Kind:
 class Rooms:
     """Free devices, CPUs and memory of every node of one fleet.
 
+    A closed node keeps its account of what is free, but nobody is placed there.
+
     Attributes:
+        free_total: free devices of all open nodes.
         possible: needs that are known to fit the fleet when it is empty.
     """
 
@@ -45,6 +48,7 @@ class Rooms:
         self.free_total = self.total
         self._kinds: dict[str, _Kind] = {}
         self.possible: set[Resources] = set()
+        self.closed: set[NodeId] = set()
         self._ever: dict[tuple[Resources, int], bool] = {}
         for kind in sorted({node.device_type for node in self.nodes.values()}):
             of_kind = [node for node in self.nodes.values() if node.device_type == kind]
@@ -85,12 +89,33 @@ class Rooms:
         if per.memory_bytes:
             free.memory_bytes += sign * ranks * per.memory_bytes
         after = len(free.devices)
-        if after != before:
+        if after != before and share.node not in self.closed:
             self.free_total += after - before
             by_free = self._kinds[known.device_type].by_free
             old = by_free[before]
             del old[bisect_left(old, share.node)]
             insort(by_free[after], share.node)
+
+    def close(self, node: NodeId) -> None:
+        """Place nobody on a node any more; what is there stays."""
+        self.closed.add(node)
+        free = len(self.free[node].devices)
+        self.free_total -= free
+        line = self._kinds[self.nodes[node].device_type].by_free[free]
+        del line[bisect_left(line, node)]
+
+    def open(self, node: NodeId) -> None:
+        """Place work on a closed node again."""
+        self.closed.remove(node)
+        free = len(self.free[node].devices)
+        self.free_total += free
+        insort(self._kinds[self.nodes[node].device_type].by_free[free], node)
+
+    @property
+    def held_total(self) -> int:
+        """Devices that somebody holds."""
+        idle = sum(len(self.free[node].devices) for node in self.closed)
+        return self.total - self.free_total - idle
 
     def trial(self) -> "Trial":
         """Placements to be thought through, in a `with`: all comes back at its end."""

@@ -169,7 +169,7 @@ class Driver:
         order = directive(self.state, gang.job, gang.epoch, gang.nodes[0])
         if order.action == "run" and gang.generation < order.generation:
             gang.generation = order.generation
-            startup_ns = self.futures.startup_ns(gang.job, gang.epoch, gang.placement)
+            startup_ns = self._startup_ns(gang)
             if startup_ns:
                 self.agenda.put(self.now_ns + startup_ns, READY, lambda: self._ready(gang))
             else:
@@ -189,8 +189,23 @@ class Driver:
             self._report(gang, node, started, ready)
         gang.n += 2
         gang.ready_ns = self.now_ns
+        self._work(gang)
+
+    # What a world with faults does otherwise, see `twin.outages`.
+
+    def _startup_ns(self, gang: Gang) -> int:
+        """From the order to run to the first work."""
+        return self.futures.startup_ns(gang.job, gang.epoch, gang.placement)
+
+    def _work(self, gang: Gang) -> None:
+        """The ranks work from now on."""
         left_ns = self.futures.begin(gang.job, gang.placement, self.now_ns)
         self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._finish(gang))
+
+    def _end_work(self, gang: Gang, *, saved: bool) -> tuple[int, int]:
+        """The ranks work no more; the step of their last state, and a stall before it (ns)."""
+        done_ns = self.futures.stop(gang.job, self.now_ns, saved=saved)
+        return round(done_ns / NS_PER_S), 0
 
     def _finish(self, gang: Gang) -> None:
         if not gang.alive:
@@ -198,19 +213,19 @@ class Driver:
         gang.alive = False
         self.futures.finish(gang.job, self.now_ns)
         for node in gang.nodes:
-            self._report(gang, node, RanksFinished(**_who(gang, node), n=gang.n + 1))
+            self._report(gang, node, RanksFinished(**who(gang, node), n=gang.n + 1))
         del self.engine.gangs[gang.job]
 
     def _stop(self, gang: Gang, *, save: bool) -> None:
         """Save where that is wanted, and end; both take no time here."""
         gang.alive = False
         worked = gang.ready_ns is not None
-        done_ns = self.futures.stop(gang.job, self.now_ns, saved=save) if worked else 0
+        step, stall_ns = self._end_work(gang, saved=save) if worked else (0, 0)
         for at, node in enumerate(gang.nodes):
-            who = _who(gang, node)
             if at == 0 and save and worked:
-                self._report(gang, node, _checkpoint(who, gang, done_ns))
-            self._report(gang, node, RanksStopped(**who, n=gang.n + 2))
+                fact = committed(who(gang, node), gang.n + 1, step, stall_ns=stall_ns)
+                self._report(gang, node, fact)
+            self._report(gang, node, RanksStopped(**who(gang, node), n=gang.n + 2))
 
     def _report(self, gang: Gang, node: NodeId, *facts: WorkerFact) -> None:
         news = WorkerReport(job=gang.job, epoch=gang.epoch, node=node, beat=_BEAT, facts=facts)
@@ -235,20 +250,22 @@ def order_of(launch: Launch, spec: JobSpec, node: NodeId) -> LaunchOrder:
     )
 
 
-def _who(gang: Gang, node: NodeId) -> dict[str, Any]:
+def who(gang: Gang, node: NodeId) -> dict[str, Any]:
+    """What every fact about ranks carries, but its number."""
     return {
         "job": gang.job, "epoch": gang.epoch, "node": node, "generation": gang.generation
     }  # fmt: skip
 
 
-def _checkpoint(who: dict[str, Any], gang: Gang, done_ns: int) -> CheckpointCommitted:
+def committed(who: dict[str, Any], n: int, step: int, *, stall_ns: int = 0) -> CheckpointCommitted:
+    """A save that is whole at the moment of the report."""
     return CheckpointCommitted(
         **who,
-        n=gang.n + 1,
-        step=round(done_ns / NS_PER_S),
+        n=n,
+        step=step,
         path="twin",
         size_bytes=0,
         written_bytes=0,
         age_ns=0,
-        stall_ns=0,
+        stall_ns=stall_ns,
     )

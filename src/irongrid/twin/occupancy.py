@@ -20,8 +20,7 @@ class Occupancy:
 
     def look(self) -> None:
         """Note what is held from now on."""
-        rooms = self._state.rooms
-        self._held = rooms.total - rooms.free_total
+        self._held = self._state.rooms.held_total
 
     def device_s(self) -> float:
         """Device-seconds so far."""

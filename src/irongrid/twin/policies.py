@@ -62,6 +62,11 @@ class Knowledge:
             raise SpecError([problem])
         return make()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every policy that there is."""
+        return tuple(self._makers())
+
     def wants_forecasts(self, name: str) -> bool:
         """Whether the policy asks for durations, so that somebody must learn them."""
         return name.startswith("qssf")

@@ -6,10 +6,10 @@ from typing import Any
 
 from irongrid.cli.failures import wrong_input
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.compare import show_both
-from irongrid.cli.twins.page import compare_page
-from irongrid.cli.twins.progress import counted
-from irongrid.cli.twins.run import simulated, write_page
+from irongrid.cli.twin.compare import show_both
+from irongrid.cli.twin.page import compare_page
+from irongrid.cli.twin.progress import counted
+from irongrid.cli.twin.run import simulated, write_page
 from irongrid.domain.event import Recorded
 from irongrid.twin.changes import Change
 from irongrid.twin.whatif import answered, question

@@ -8,7 +8,7 @@ from importlib.resources import files
 def page(title: str, about: str, sections: Iterator[str]) -> str:
     """A whole page in the style of all pages."""
     style = files("irongrid.cli.plan").joinpath("page.css").read_text("utf-8")
-    style += files("irongrid.cli.twins").joinpath("page.css").read_text("utf-8")
+    style += files("irongrid.cli.twin").joinpath("page.css").read_text("utf-8")
     body = "\n".join(sections)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

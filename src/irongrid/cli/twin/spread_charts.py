@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import log10
 
 from irongrid.cli.plan import svg
-from irongrid.cli.twins.axes import LENGTHS
-from irongrid.cli.twins.time_charts import SIDES
+from irongrid.cli.twin.axes import LENGTHS
+from irongrid.cli.twin.time_charts import SIDES
 from irongrid.twin.shapes import SHORTEST_S
 from irongrid.units import format_duration
 

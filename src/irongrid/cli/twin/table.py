@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.figures import FIGURES
+from irongrid.cli.twin.figures import FIGURES
 from irongrid.twin.runs import Run
 from irongrid.units import format_duration
 

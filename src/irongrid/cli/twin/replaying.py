@@ -2,9 +2,9 @@
 
 from irongrid.cli.failures import wrong_input
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.page import run_page
-from irongrid.cli.twins.progress import progress
-from irongrid.cli.twins.run import simulated, write_page
+from irongrid.cli.twin.page import run_page
+from irongrid.cli.twin.progress import progress
+from irongrid.cli.twin.run import simulated, write_page
 from irongrid.spec.catalog import load_fleet
 from irongrid.twin.replay import ReplayOptions, replay_workload
 from irongrid.twin.trials import Trial, on_fleet

@@ -7,9 +7,9 @@ from typing import Any
 
 from irongrid.cli.plan.files import write_text
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.page import run_page
-from irongrid.cli.twins.progress import progress
-from irongrid.cli.twins.table import show
+from irongrid.cli.twin.page import run_page
+from irongrid.cli.twin.progress import progress
+from irongrid.cli.twin.table import show
 from irongrid.errors import SpecError
 from irongrid.spec import LoadedScenario, load_scenario
 from irongrid.twin.runs import Run

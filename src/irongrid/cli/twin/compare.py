@@ -7,10 +7,10 @@ from rich.table import Table
 
 from irongrid.cli.failures import wrong_input
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.differences import differences, sentences
-from irongrid.cli.twins.figures import FIGURES
-from irongrid.cli.twins.page import compare_page
-from irongrid.cli.twins.run import named_by, simulated, write_page
+from irongrid.cli.twin.differences import differences, sentences
+from irongrid.cli.twin.figures import FIGURES
+from irongrid.cli.twin.page import compare_page
+from irongrid.cli.twin.run import named_by, simulated, write_page
 from irongrid.spec import load_scenario
 from irongrid.spec.catalog import load_fleet
 from irongrid.twin.changes import Change, changed

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from irongrid.cli.twins.html import page, section, table, tiles
-from irongrid.cli.twins.spread_charts import spread
-from irongrid.cli.twins.time_charts import over_time
+from irongrid.cli.twin.html import page, section, table, tiles
+from irongrid.cli.twin.spread_charts import spread
+from irongrid.cli.twin.time_charts import over_time
 from irongrid.twin.own import figures
 from irongrid.twin.own.importing import Imported
 from irongrid.twin.shapes import distribution

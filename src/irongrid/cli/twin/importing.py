@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from irongrid.cli.screen import Screen
-from irongrid.cli.twins.import_page import import_page
-from irongrid.cli.twins.progress import counted
-from irongrid.cli.twins.run import write_page
+from irongrid.cli.twin.import_page import import_page
+from irongrid.cli.twin.progress import counted
+from irongrid.cli.twin.run import write_page
 from irongrid.twin.own.figures import report
 from irongrid.twin.own.importing import Imported, load
 from irongrid.twin.own.writing import write

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from irongrid.cli.twins.figures import Figure
+from irongrid.cli.twin.figures import Figure
 from irongrid.twin.runs import Run
 from irongrid.units import format_duration
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from irongrid.cli.plan import svg
 from irongrid.cli.plan.charts import labelled
-from irongrid.cli.twins.axes import Clock
+from irongrid.cli.twin.axes import Clock
 from irongrid.twin.recorder import Seen, Stretch
 from irongrid.twin.runs import Run
 from irongrid.twin.shapes import held, shades, waiting

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from irongrid.cli.main import run
-from irongrid.cli.twins import progress
+from irongrid.cli.twin import progress
 from irongrid.domain.event import Recorded, ServerStarted
 from irongrid.store.rows import to_row
 from irongrid.twin.driver import Driver
 from irongrid.twin.replay import ReplayOptions, replay_workload
 from irongrid.twin.truth.datasets import read
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "scenarios"
 TRACE = str(EXAMPLES / "my-trace.csv")
 OWN = str(EXAMPLES / "own-trace.yaml")
 

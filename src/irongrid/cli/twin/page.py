@@ -5,11 +5,11 @@ from html import escape
 from typing import Any
 
 from irongrid.cli.plan import svg
-from irongrid.cli.twins.differences import differences, sentences
-from irongrid.cli.twins.figures import FIGURES
-from irongrid.cli.twins.html import listed, page, section, table, tiles
-from irongrid.cli.twins.spread_charts import bars, spread
-from irongrid.cli.twins.time_charts import gantt, over_time
+from irongrid.cli.twin.differences import differences, sentences
+from irongrid.cli.twin.figures import FIGURES
+from irongrid.cli.twin.html import listed, page, section, table, tiles
+from irongrid.cli.twin.spread_charts import bars, spread
+from irongrid.cli.twin.time_charts import gantt, over_time
 from irongrid.twin.runs import Run
 from irongrid.twin.shapes import distribution, evenness
 from irongrid.twin.trials import OWN_CLUSTER
