@@ -12,17 +12,18 @@ from itertools import combinations
 import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
-from irongrid.cost.columns import Machine, PeakMemory, StepTime, Work
+from irongrid.cost.columns import Layout, Machine, StepTime, Work
 from irongrid.cost.energy import PowerCoefficients, energy_j_per_step
 from irongrid.cost.flops import step_flops
 from irongrid.cost.inputs import machine_of, work_of
-from irongrid.cost.memory import peak_memory
+from irongrid.cost.memory import memory_at
 from irongrid.cost.money import co2_g_per_step, usd_per_step
 from irongrid.cost.step import step_time
 from irongrid.domain.fleet import Pool
 from irongrid.domain.plan import RECOMPUTE, ZERO
 from irongrid.domain.runtime import runnable_by
 from irongrid.planner.answer import PricedPlan
+from irongrid.planner.by_stage import memory_by_stage
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import layout, plan_of
 from irongrid.planner.space import SHARES, divisors
@@ -37,18 +38,22 @@ _POWER = PowerCoefficients()
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One pool's part of each candidate: its stages, and all its figures."""
+    """One pool's part of each candidate: its stages, and all its figures.
+
+    Attributes:
+        p95_bytes: peak memory of the fullest of its stages' devices.
+    """
 
     pool: Pool
     machine: Machine
     devices: Floats
     step: StepTime
-    memory: PeakMemory
+    p95_bytes: Floats
 
     @property
-    def fullness(self) -> Floats:
-        """Peak memory over what a device has."""
-        return np.asarray(self.memory.p95_bytes / self.pool.accelerator.memory_bytes)
+    def fits(self) -> Mask:
+        """Whether each candidate's stages fit this pool's devices."""
+        return np.asarray(self.p95_bytes <= self.pool.accelerator.memory_bytes)
 
 
 def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
@@ -85,14 +90,14 @@ def _of_pair(
         return ()
     table = _balanced(table, question, (first, last), coefficients)
     sides = _sides(table, question, (first, last), coefficients)
-    fits = np.asarray(np.maximum(sides[0].fullness, sides[1].fullness) <= 1.0)
+    fits = sides[0].fits & sides[1].fits
     if not fits.any():
         return ()
     bill = _bill(question, sides)
     score = np.where(fits, _score(question, sides, bill), np.inf)
     order = np.argsort(score, kind="stable")[: question.keep]
     return tuple(
-        _priced(int(row), table, question, sides, bill, float(score[row]))
+        _priced(int(row), table, question, sides, bill, float(score[row]), coefficients)
         for row in order
         if np.isfinite(score[row])
     )
@@ -211,13 +216,17 @@ def _balanced(
 def _sides(
     table: Table, question: Question, pools: tuple[Pool, Pool], coefficients: Coefficients
 ) -> tuple[_Side, _Side]:
-    assert coefficients.memory is not None, "coefficients were read without those of memory"
     machines = [machine_of(pool, question.training) for pool in pools]
     # Stages and copies meet over the slower network.
     net = min(float(machine.net_bytes_per_s) for machine in machines)
     columns, sides = layout(table), []
-    for pool, machine, mine, layers in zip(
-        pools, machines, ("ahead", "behind"), ("first_layers", "last_layers"), strict=True
+    for pool, machine, mine, layers, ends in zip(
+        pools,
+        machines,
+        ("ahead", "behind"),
+        ("first_layers", "last_layers"),
+        _ends(table, question.model.layers),
+        strict=True,
     ):
         machine = replace(machine, net_bytes_per_s=net)
         work = _of_stages(question, table[layers] * table["pp"])
@@ -227,10 +236,46 @@ def _sides(
                 machine=machine,
                 devices=np.asarray(table[mine] * table["width"], dtype=np.float64),
                 step=step_time(work, machine, columns, coefficients),
-                memory=peak_memory(work, machine, columns, coefficients.memory),
+                p95_bytes=_fullest_bytes(question, machine, columns, ends, coefficients),
             )
         )
     return sides[0], sides[1]
+
+
+# Stages of one pool that can be its fullest: rank and blocks of each.
+_Ends = tuple[tuple[Floats, Floats], ...]
+
+
+def _ends(table: Table, layers: int) -> tuple[_Ends, _Ends]:
+    """The first stages of each pool, which keep most micro-batches, and the one with the head.
+
+    The second stage counts too, as a model's leading blocks without experts are all on the first.
+    """
+    ahead, first = np.asarray(table["ahead"], float), np.asarray(table["first_layers"], float)
+    head = np.floor((layers - ahead * first) / table["behind"])
+    last = np.asarray(table["last_layers"], float)
+    ranks = np.asarray(table["pp"], float) - 1
+    return (
+        ((np.zeros_like(ahead), first), (np.minimum(ahead - 1, 1.0), first)),
+        ((ahead, np.where(ahead == ranks, head, last)), (ranks, head)),
+    )
+
+
+def _fullest_bytes(
+    question: Question,
+    machine: Machine,
+    columns: Layout,
+    ends: _Ends,
+    coefficients: Coefficients,
+) -> Floats:
+    """Peak memory, p95, of the fullest of these stages' devices."""
+    assert coefficients.memory is not None, "coefficients were read without those of memory"
+    work = work_of(question.model, question.training)
+    each = [
+        memory_at(work, machine, columns, coefficients.memory, rank=rank, blocks=blocks).p95_bytes
+        for rank, blocks in ends
+    ]
+    return np.asarray(np.maximum(*each))
 
 
 def _of_stages(question: Question, layers: np.ndarray) -> Work:
@@ -312,10 +357,10 @@ def _priced(
     sides: tuple[_Side, _Side],
     bill: _Bill,
     score: float,
+    coefficients: Coefficients,
 ) -> PricedPlan:
     training, names = question.training, [side.pool.name for side in sides]
     slower = max(sides, key=lambda side: side.step.p50_s[row])
-    fuller = max(sides, key=lambda side: side.fullness[row])
     counts = [int(table[name][row]) for name in ("ahead", "behind")]
     seconds = float(bill.seconds[row])
     one = take(table, np.array([row]))
@@ -339,12 +384,13 @@ def _priced(
         tokens_per_s=training.global_batch * training.seq_len / seconds,
         mfu=float(np.ravel(model)[0]) / could,
         hfu=float(np.ravel(hardware)[0]) / could,
-        peak_memory_bytes=int(fuller.memory.p50_bytes[row]),
-        peak_memory_bytes_p95=int(fuller.memory.p95_bytes[row]),
-        memory_parts_bytes={
-            name: int(part[row]) for name, part in fuller.memory.parts_bytes.items()
-        },
-        host_bytes=int(fuller.memory.host_bytes[row]),
+        stage_memory=memory_by_stage(
+            plan,
+            question.model,
+            training,
+            {side.pool.name: side.pool for side in sides},
+            coefficients,
+        ),
         energy_j_per_step=float(bill.energy_j[row]),
         usd_per_step=None if bill.usd is None else float(bill.usd[row]),
         co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),

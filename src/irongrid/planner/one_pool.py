@@ -121,7 +121,7 @@ def pinned(table: Table, question: Question) -> Table:
 
 def priced(table: Table, question: Question, pricer: Pricer) -> tuple[PricedPlan, ...]:
     """Complete candidates with all their figures."""
-    step, memory = pricer.full_time(table), pricer.memory(table)
+    step = pricer.full_time(table)
     bill, score = pricer.bill(table, step), pricer.score(table, step)
     pool = pricer.pool
     peak = pool.accelerator.flops_per_s[question.training.precision]
@@ -141,12 +141,7 @@ def priced(table: Table, question: Question, pricer: Pricer) -> tuple[PricedPlan
                 tokens_per_s=pricer.tokens / seconds,
                 mfu=float(step.model_flops[row]) / could,
                 hfu=float(step.hardware_flops[row]) / could,
-                peak_memory_bytes=int(memory.p50_bytes[row]),
-                peak_memory_bytes_p95=int(memory.p95_bytes[row]),
-                memory_parts_bytes={
-                    name: int(part[row]) for name, part in memory.parts_bytes.items()
-                },
-                host_bytes=int(memory.host_bytes[row]),
+                stage_memory=pricer.stage_memory(plan),
                 energy_j_per_step=float(bill.energy_j[row]),
                 usd_per_step=None if bill.usd is None else float(bill.usd[row]),
                 co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),

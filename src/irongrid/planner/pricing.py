@@ -14,9 +14,11 @@ from irongrid.cost.residual import features_of
 from irongrid.cost.step import formula_time, step_time
 from irongrid.domain.fleet import Pool, Site
 from irongrid.domain.model import ModelShape
-from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
+from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, ParallelPlan
 from irongrid.domain.training import Training
 from irongrid.errors import Refused
+from irongrid.planner.answer import StageMemory
+from irongrid.planner.by_stage import memory_by_stage
 from irongrid.planner.correction import Correction
 from irongrid.planner.question import Goal
 from irongrid.planner.rows import layout
@@ -72,6 +74,7 @@ class Pricer:
     ) -> None:
         assert coefficients.memory is not None, "coefficients were read without those of memory"
         self.pool, self.site, self.goal = pool, site, goal
+        self._model, self._training = model, training
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
         self.correction = self._correction(coefficients)
@@ -122,6 +125,11 @@ class Pricer:
     def memory(self, table: Table) -> PeakMemory:
         """Peak memory of each candidate."""
         return peak_memory(self._work, self._machine, layout(table), self._memory)
+
+    def stage_memory(self, plan: ParallelPlan) -> tuple[StageMemory, ...]:
+        """Peak memory of each stage of one plan, which is never more than `memory` says."""
+        pools = {self.pool.name: self.pool}
+        return memory_by_stage(plan, self._model, self._training, pools, self._coefficients)
 
     def bill(self, table: Table, step: StepTime) -> Bill:
         """Energy, money and carbon of each candidate's step."""

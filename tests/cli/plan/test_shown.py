@@ -129,7 +129,7 @@ def _drawings(text: str) -> Iterator[ElementTree.Element]:
 def test_every_drawing_is_well_formed_and_says_in_words_what_it_is(text: str) -> None:
     labels = [drawing.get("aria-label") or "" for drawing in _drawings(text)]
 
-    assert len(labels) == 7  # step, times, memory, three fronts, curve
+    assert len(labels) == 8  # step, times, memory of plans and of stages, three fronts, curve
     assert all(labels)
 
 

@@ -41,6 +41,8 @@ def show(screen: Screen, report: Report) -> None:
     screen.say()
     for line in step_lines(best):
         screen.say(line)
+    if len(best.stage_memory) > 1:
+        screen.say(words.stages_memory(best))
     screen.say()
     for sentence in best.why:
         screen.say(sentence)

@@ -84,6 +84,18 @@ def runs(values: Sequence[int]) -> str:
     return ", ".join(f"{times} x {value}" if times > 1 else str(value) for value, times in groups)
 
 
+def stages_memory(priced: PricedPlan) -> str:
+    """The fullest and the emptiest stage's memory: `p95 of memory: 71.3 GiB on stage 0, ...`."""
+    ordered = sorted(priced.stage_memory, key=lambda stage: -stage.peak_memory_bytes_p95)
+    several = len({stage.pool for stage in ordered}) > 1
+    most, least = (
+        f"{gib(stage.peak_memory_bytes_p95)} GiB on stage {stage.stage}"
+        + (f" ({stage.pool})" if several else "")
+        for stage in (ordered[0], ordered[-1])
+    )
+    return f"p95 of memory by stage: from {least} to {most}"
+
+
 def gib(size_bytes: float) -> str:
     """Memory of a device: `71.3`, in GiB."""
     return f"{size_bytes / GIB:.1f}"
