@@ -168,6 +168,8 @@ def _filled(table: Table, batch: int, zero: int) -> Table:
         "virtual_stages": one,
         "schedule": nothing,
         "short_ends": nothing,
+        "blocks": nothing,
+        "last_blocks": nothing,
         "zero": np.where(table["dp"] > 1, zero, 0),
         "recompute_share": one * SHARES,
         "offload": nothing,

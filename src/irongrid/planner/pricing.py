@@ -28,8 +28,8 @@ _POWER = PowerCoefficients()
 # What a plan can change; two candidates that differ in all of it tell which features that moves.
 _VARIED = (
     "tp", "pp", "cp", "ep", "dp", "dp_shard", "micro_batch", "grad_accum", "virtual_stages",
-    "schedule", "short_ends", "zero", "recompute", "recompute_share", "offload", "offload_tier",
-    "sequence_parallel", "context", "compression",
+    "schedule", "short_ends", "blocks", "last_blocks", "zero", "recompute", "recompute_share",
+    "offload", "offload_tier", "sequence_parallel", "context", "compression",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
 from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.uneven import with_relieved_ends
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
@@ -233,6 +234,9 @@ def families(
     pieces = table["pp"] * table["virtual_stages"]
     table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
     table["blocks"] = fullest(table["pp"], pieces, model.layers)
+    table["last_blocks"] = table["blocks"] - (model.layers % pieces != 0)
+    if ability.uneven_stages:
+        table = with_relieved_ends(table, model, training)
     table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
     # How far state is sharded makes no plan of another kind.
     table["family"] = np.arange(rows(table), dtype=np.int64)
