@@ -9,7 +9,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,7 @@ from irongrid.spec.links import link_classes
 
 _WORK = tuple(field.name for field in fields(Work))
 _MACHINE = tuple(field.name for field in fields(Machine))
-# No source publishes how many blocks each stage has: what has a default keeps it.
-_LAYOUT = tuple(field.name for field in fields(Layout) if field.default is MISSING)
+_LAYOUT = tuple(field.name for field in fields(Layout))
 
 
 def data_folder() -> Path:
