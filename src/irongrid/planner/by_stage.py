@@ -1,6 +1,7 @@
 """Peak memory of one plan, stage by stage: what each stage's devices hold, and of what kind."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.columns import PeakMemory
@@ -22,9 +23,34 @@ def memory_by_stage(
 ) -> tuple[StageMemory, ...]:
     """Every stage of the plan, first to last, with the blocks that it really has.
 
+    Of replicas in several pools, the stages of one replica in each pool.
+
     Args:
-        pools: by name; one for all stages, or those that the plan's `stage_pools` name.
+        pools: by name; one for all stages, or those that the plan's stages or replicas name.
     """
+    if not plan.replicas:
+        return _of_one_kind(plan, model, training, pools, coefficients)
+    return tuple(
+        stage
+        for part in plan.replicas
+        for stage in _of_one_kind(
+            replace(plan, replicas=(), micro_batch=part.micro_batch, grad_accum=part.grad_accum),
+            model,
+            training,
+            {part.pool: pools[part.pool]},
+            coefficients,
+        )
+    )
+
+
+def _of_one_kind(
+    plan: ParallelPlan,
+    model: ModelShape,
+    training: Training,
+    pools: Mapping[str, Pool],
+    coefficients: Coefficients,
+) -> tuple[StageMemory, ...]:
+    """The stages where all replicas are alike."""
     assert coefficients.memory is not None, "coefficients were read without those of memory"
     work, layout = work_of(model, training), layout_of([plan])
     on: dict[str, PeakMemory] = {

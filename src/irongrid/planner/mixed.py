@@ -22,7 +22,16 @@ from irongrid.planner.answer import PricedPlan
 from irongrid.planner.by_stage import memory_by_stage
 from irongrid.planner.question import Question
 from irongrid.planner.rows import layout, plan_of
-from irongrid.planner.sides import Candidates, Side, Sides, bill_of, machines_of, score_of
+from irongrid.planner.sides import (
+    Candidates,
+    Side,
+    Sides,
+    bill_of,
+    counts,
+    machines_of,
+    pinned,
+    score_of,
+)
 from irongrid.planner.space import SHARES, divisors
 from irongrid.planner.table import Floats, Mask, Table, column, cross, options, rows, take
 
@@ -61,7 +70,7 @@ def _best_score(plans: tuple[PricedPlan, ...]) -> float:
 def _of_pair(
     question: Question, first: Pool, last: Pool, coefficients: Coefficients
 ) -> tuple[PricedPlan, ...]:
-    table = _pinned(_candidates(question, first, last), question)
+    table = pinned(_candidates(question, first, last), question)
     if not rows(table):
         return ()
     table = _balanced(table, question, (first, last), coefficients)
@@ -105,25 +114,9 @@ def _widths(table: Table) -> list[int]:
 
 def _stages(question: Question, first: Pool, last: Pool, widths: tuple[int, ...]) -> Table:
     """How many stages lie in each pool, for each width of a stage."""
-    made: list[tuple[int, int, int]] = []
-    for width in widths:
-        room = (first.devices // width, last.devices // width)
-        if question.devices is None:
-            pairs = [room]
-        elif question.devices % width == 0:
-            stages = question.devices // width
-            pairs = [(stages - n, n) for n in {room[1], stages - room[0]}]
-        else:
-            continue
-        made += [
-            (width, ahead, behind)
-            for ahead, behind in pairs
-            if 1 <= ahead <= room[0]
-            and 1 <= behind <= room[1]
-            and ahead + behind <= question.model.layers
-        ]
-    columns = np.array(made, dtype=np.int64).reshape(-1, 3)
-    return {"width": columns[:, 0], "ahead": columns[:, 1], "behind": columns[:, 2]}
+    held = counts(question, (first, last), widths)
+    held = take(held, held["one"] + held["other"] <= question.model.layers)
+    return {"width": held["width"], "ahead": held["one"], "behind": held["other"]}
 
 
 def _even(made: Table) -> Mask:
@@ -154,22 +147,6 @@ def _filled(table: Table, batch: int, zero: int) -> Table:
         "context": nothing,
         "compression": nothing,
     }
-
-
-def _pinned(table: Table, question: Question) -> Table:
-    """The candidates that keep to the pins; a pin on what is not tried here leaves none."""
-    fits = np.ones(rows(table), dtype=np.bool_)
-    words = {"recompute": RECOMPUTE, "zero": ZERO}
-    for name, value in question.pins.items():
-        if name in words:
-            fits &= table[name] == words[name].index(str(value))
-        elif name == "dp_replicate":
-            fits &= table["dp"] // table["dp_shard"] == int(value)
-        elif name in table:
-            fits &= table[name] == (value if not isinstance(value, str) else -1)
-        else:
-            fits &= False
-    return take(table, fits)
 
 
 def _balanced(

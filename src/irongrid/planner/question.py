@@ -94,7 +94,7 @@ class Question:
 # What follows from the rest of a plan or of the question, so that nothing searches for it.
 _DERIVED = {
     "runnable_by", "rank_map", "world_size", "precision", "stage_layers", "stage_pools",
-    "recompute_layers",
+    "replicas", "recompute_layers",
 }  # fmt: skip
 PINS = frozenset({item.name for item in fields(ParallelPlan)} - _DERIVED | {"dp"})
 

@@ -10,6 +10,7 @@ from irongrid.planner.misfit import misfit
 from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, added, curve_sizes, pool_search
 from irongrid.planner.question import Question, check, goal_of
+from irongrid.planner.replicas import over_replicas
 from irongrid.planner.sites import across_sites
 from irongrid.planner.why import explained
 
@@ -39,6 +40,7 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
         plans += found
         effort = added(effort, spent)
     plans += over_two_pools(question, coefficients)
+    plans += over_replicas(question, coefficients)
     plans += across_sites(question, coefficients)
     plans.sort(key=lambda plan: plan.score)
     kept = tuple(plans[: question.keep])

@@ -14,11 +14,11 @@ from irongrid.cost.flops import step_flops
 from irongrid.cost.inputs import machine_of, work_of
 from irongrid.cost.money import co2_g_per_step, usd_per_step
 from irongrid.domain.fleet import Pool
-from irongrid.domain.plan import ParallelPlan
+from irongrid.domain.plan import RECOMPUTE, ZERO, ParallelPlan
 from irongrid.planner.answer import PricedPlan, StageMemory
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import layout
-from irongrid.planner.table import Floats, Mask, Table, take
+from irongrid.planner.table import Floats, Mask, Table, rows, take
 
 _POWER = PowerCoefficients()
 
@@ -56,6 +56,46 @@ def machines_of(question: Question, pools: tuple[Pool, Pool]) -> tuple[Machine, 
         replace(one, net_bytes_per_s=net, net_latency_s=hop),
         replace(other, net_bytes_per_s=net, net_latency_s=hop),
     )
+
+
+def counts(question: Question, pools: tuple[Pool, Pool], widths: tuple[int, ...]) -> Table:
+    """How many groups of each width lie in each pool: columns `width`, `one`, `other`.
+
+    All that fit; with a count of devices, as many as possible in the one pool or in the other.
+    """
+    made: list[tuple[int, int, int]] = []
+    for width in widths:
+        room = (pools[0].devices // width, pools[1].devices // width)
+        if question.devices is None:
+            pairs = [room]
+        elif question.devices % width == 0:
+            groups = question.devices // width
+            pairs = [(groups - n, n) for n in {room[1], groups - room[0]}]
+        else:
+            continue
+        made += [
+            (width, one, other)
+            for one, other in pairs
+            if 1 <= one <= room[0] and 1 <= other <= room[1]
+        ]
+    columns = np.array(made, dtype=np.int64).reshape(-1, 3)
+    return {"width": columns[:, 0], "one": columns[:, 1], "other": columns[:, 2]}
+
+
+def pinned(table: Table, question: Question) -> Table:
+    """The candidates that keep to the pins; a pin on what is not tried here leaves none."""
+    fits = np.ones(rows(table), dtype=np.bool_)
+    words = {"recompute": RECOMPUTE, "zero": ZERO}
+    for name, value in question.pins.items():
+        if name in words:
+            fits &= table[name] == words[name].index(str(value))
+        elif name == "dp_replicate":
+            fits &= table["dp"] // table["dp_shard"] == int(value)
+        elif name in table:
+            fits &= table[name] == (value if not isinstance(value, str) else -1)
+        else:
+            fits &= False
+    return take(table, fits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,14 +286,19 @@ def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mas
     even = layers % pieces == 0
     ends = ((layers + 2) % pieces == 0) & (layers + 2 > pieces) & (pp > 1)
     loose = (table["virtual_stages"] == 1) & (pp < layers)
-    accum = table["grad_accum"]
-    needed = np.array(_ROUNDS)[schedule] * pp
-    whole = np.where(schedule == INTERLEAVED, accum % pp == 0, accum >= needed)
+    whole = fills(schedule, pp, table["grad_accum"])
     alone = (schedule == ONE_F_ONE_B) & (table["virtual_stages"] == 1)
     piped = np.where(schedule == ONE_F_ONE_B, named, whole)
     placed = even | ((ends | loose) & ability.uneven_stages)
     fits: Mask = placed & np.where(pp == 1, alone, piped)
     return fits
+
+
+def fills(schedule: Array, pp: Array, grad_accum: Array) -> Mask:
+    """Whether so many micro-batches fill the schedule; 1F1B takes any number."""
+    needed = np.where(schedule == ONE_F_ONE_B, 1, np.array(_ROUNDS)[schedule] * pp)
+    whole: Mask = np.where(schedule == INTERLEAVED, grad_accum % pp == 0, grad_accum >= needed)
+    return whole
 
 
 def short_ends(pp: Array, pieces: Array, layers: int) -> Array:

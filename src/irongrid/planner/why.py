@@ -39,7 +39,7 @@ def explained(
         return ()
     best, others = plans[0], plans[1:]
     pool = question.fleet.pool(best.pool)
-    spread = bool(best.plan.stage_pools) or best.plan.sites > 1
+    spread = bool(best.plan.stage_pools or best.plan.replicas) or best.plan.sites > 1
     reasons = (
         *best.why,
         *([_parts(best)] if spread else _binds(best, pool, question)),

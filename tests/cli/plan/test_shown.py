@@ -17,6 +17,7 @@ from irongrid.cli.plan.objects import matrix_object, report_object
 from irongrid.cli.plan.page import page
 from irongrid.cli.plan.steps import pipeline_of, timeline
 from irongrid.cli.screen import Screen
+from irongrid.domain.plan import Replicas
 from irongrid.planner.matrix import CommunicationMatrix
 from irongrid.planner.rank_map import rank_map
 
@@ -218,6 +219,51 @@ def test_what_is_unusual_about_a_plan_is_said() -> None:
     assert words.extras(plan) == (
         "selective recompute, optimizer offloaded to nvme, stages of 7, 14 x 8, 7 layers"
     )
+
+
+def test_replicas_in_two_pools_are_said_with_their_shares() -> None:
+    parts = (
+        Replicas(pool="new", count=48, micro_batch=1, grad_accum=16),
+        Replicas(pool="old", count=80, micro_batch=2, grad_accum=5),
+    )
+    plan = replace(PLAN, replicas=parts, stage_layers=())
+
+    assert words.micro_batch(plan) == "1/2"
+    assert words.extras(plan) == (
+        "replicas 48 on new with 1 x 16 samples each, 80 on old with 2 x 5 samples each"
+    )
+
+
+def test_memory_by_stage_names_the_fullest_and_the_emptiest() -> None:
+    assert words.stages_memory(PRICED) == (
+        "p95 of memory by stage: from 55.0 GiB on stage 15 to 70.0 GiB on stage 0"
+    )
+
+
+def test_the_object_lists_every_stage_of_which_the_fullest_is_the_plans_figure() -> None:
+    best = report_object(REPORT)["plans"][0]
+
+    assert [stage["stage"] for stage in best["stage_memory"]] == list(range(16))
+    assert best["peak_memory_bytes"] == max(s["peak_memory_bytes"] for s in best["stage_memory"])
+    assert best["memory_parts_bytes"] == best["stage_memory"][0]["parts_bytes"]
+
+
+def test_every_stages_bar_ends_at_its_own_devices_limit() -> None:
+    small = replace(POOL, name="small", accelerator=replace(POOL.accelerator, memory_bytes=2**35))
+    fleet = replace(REPORT.fleet, pools=(POOL, small))
+    stages = tuple(
+        replace(stage, pool="small" if stage.stage > 7 else "h100") for stage in PRICED.stage_memory
+    )
+    best = replace(PRICED, stage_memory=stages)
+
+    text = page(replace(REPORT, fleet=fleet, answer=replace(REPORT.answer, plans=(best,))))
+
+    drawing = next(text for text in re.findall(r"<svg.*?</svg>", text) if "for each stage" in text)
+    marks = re.findall(r'<line x1="([0-9.]+)"[^>]*class="limit"', drawing)
+    assert len(marks) == 16
+    assert len(set(marks[:8])) == len(set(marks[8:])) == 1
+    assert float(marks[8]) < float(marks[0])
+    assert "stage 8 on small" in drawing
 
 
 def test_pools_and_sizes_are_columns_where_plans_differ_in_them(

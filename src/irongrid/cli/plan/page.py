@@ -217,7 +217,7 @@ def _table(plans: Sequence[PricedPlan]) -> str:
         cells = (
             "chosen" if number == 0 else str(number + 1),
             words.degrees(plan),
-            str(plan.micro_batch),
+            words.micro_batch(plan),
             words.schedule(plan),
             words.sharding(plan),
             priced.pool,

@@ -69,7 +69,7 @@ def plans_table(plans: tuple[PricedPlan, ...]) -> "Table":
             "*" if number == 0 else "",
             *([priced.pool] if pools_differ else []),
             words.degrees(priced.plan),
-            str(priced.plan.micro_batch),
+            words.micro_batch(priced.plan),
             words.schedule(priced.plan),
             *size,
             words.seconds(priced.step_time_s),
@@ -136,7 +136,7 @@ def show_front(screen: Screen, plans: tuple[PricedPlan, ...]) -> None:
     for priced in plans:
         table.add_row(
             words.degrees(priced.plan),
-            str(priced.plan.micro_batch),
+            words.micro_batch(priced.plan),
             f"{priced.devices:,}",
             words.seconds(priced.step_time_s),
             words.money(priced.usd_per_step),

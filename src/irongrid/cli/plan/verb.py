@@ -188,7 +188,8 @@ def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coeffi
     matrix = ranks = None
     if options.matrix or options.html:
         matrix = communication_matrix(best.plan, question.model, question.training, pool)
-        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis())
+        _, *beside = question.fleet.all_of(best.pool)
+        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis(), beside=beside)
     return Report(
         model_name=asked.model_name,
         model=question.model,
