@@ -82,7 +82,8 @@ def test_no_mix_where_it_cannot_run_or_was_not_asked_for(
 
 
 def test_pins_are_kept() -> None:
-    plans = over_two_pools(ask(pins={"tp": 4, "micro_batch": 1, "recompute": "full"}), COEFFICIENTS)
+    pins = {"tp": 4, "micro_batch": 1, "recompute": "full", "schedule": "1f1b"}
+    plans = over_two_pools(ask(pins=pins), COEFFICIENTS)
 
     assert plans
     assert {(p.plan.tp, p.plan.micro_batch, p.plan.recompute) for p in plans} == {(4, 1, "full")}

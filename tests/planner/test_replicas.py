@@ -162,12 +162,14 @@ def test_no_replicas_where_they_cannot_run_or_were_not_asked_for(
 
 
 def test_a_count_of_devices_and_pins_are_kept_to() -> None:
-    asked = ask(devices=96, pins={"tp": 2, "zero": "1", "recompute": "full"})
+    pins = {"tp": 2, "pp": 2, "zero": "1", "recompute": "full", "schedule": "zb-1p"}
+    asked = ask(devices=96, pins=pins)
     plans = over_replicas(asked, COEFFICIENTS)
 
     assert plans
-    kept = {(p.devices, p.plan.tp, p.plan.zero, p.plan.recompute) for p in plans}
-    assert kept == {(96, 2, "1", "full")}
+    assert {plan.devices for plan in plans} == {96}
+    for name, value in pins.items():
+        assert {getattr(plan.plan, name) for plan in plans} == {value}
 
 
 def test_no_known_runtime_gives_replicas_shares_of_their_own() -> None:

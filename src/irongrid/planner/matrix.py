@@ -144,16 +144,20 @@ def communication_matrix(
         *_data(plan, model, training, pool),
     ]
     if plan.replicas:
-        flows = [_between_pools(flow, plan, pool) for flow in flows]
+        flows = [_over_pools(flow, plan, pool) for flow in flows]
     return CommunicationMatrix(plan=plan, flows=tuple(flows))
 
 
-def _between_pools(flow: Flow, plan: ParallelPlan, pool: Pool) -> Flow:
-    """The flow, at the outermost level where its groups have members in several pools."""
+def _over_pools(flow: Flow, plan: ParallelPlan, pool: Pool) -> Flow:
+    """The flow at the level that holds its groups, where replicas stand in several pools."""
+    if flow.axis == "pp":
+        # The stages of one replica are as far apart as its own pool holds replicas.
+        stride = plan.replicas[0].count * plan.cp * plan.tp
+        return replace(flow, level=level_of(pool, (plan.pp - 1) * stride + 1))
     shards_within = all(part.count % plan.dp_shard == 0 for part in plan.replicas)
     if flow.axis != "dp" or (shards_within and flow.collective != "all-reduce"):
         return flow
-    return replace(flow, level=pool.levels[-1].name)
+    return replace(flow, level="site")
 
 
 def level_of(pool: Pool, span: int) -> str:

@@ -8,7 +8,7 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import PricedPlan
 from irongrid.planner.one_pool import POINTS_MAX, curve_sizes, pool_search
 from irongrid.planner.question import Question, check
-from irongrid.planner.search import usable
+from irongrid.planner.search import over_several_pools, usable
 
 # Plans of one count of devices that compete with each other: with a fixed count the knobs alone
 # trade time for energy.
@@ -19,7 +19,8 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
     """The front over all pools and counts of devices, fastest first.
 
     On one count of one pool money follows time, and carbon follows energy, so the best for time and
-    for energy of each count are all that can be on the front, up to ties.
+    for energy of each count are all that can be on the front, up to ties. Of plans over several
+    pools, which take all devices, the fastest are compared.
 
     Raises:
         SpecError: the question itself is wrong.
@@ -32,6 +33,7 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
         for goal in ("time", "energy"):
             one = pool_search(replace(question, goal=goal), pool, coefficients, max(sizes))
             plans += one.plans(one.best(sizes, keep))
+    plans += over_several_pools(replace(question, goal="time"), coefficients)
     return front(plans)
 
 

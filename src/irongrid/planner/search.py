@@ -39,15 +39,22 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
         found, spent = _of_pool(question, pool, coefficients)
         plans += found
         effort = added(effort, spent)
-    plans += over_two_pools(question, coefficients)
-    plans += over_replicas(question, coefficients)
-    plans += across_sites(question, coefficients)
+    plans += over_several_pools(question, coefficients)
     plans.sort(key=lambda plan: plan.score)
     kept = tuple(plans[: question.keep])
     return Answer(
         plans=explained(kept, question, coefficients) if explain else kept,
         effort=effort,
         misfit=None if plans else _nearest_misfit(question, coefficients),
+    )
+
+
+def over_several_pools(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
+    """Pipelines and replicas over two pools of a site, and replicas at several sites."""
+    return (
+        *over_two_pools(question, coefficients),
+        *over_replicas(question, coefficients),
+        *across_sites(question, coefficients),
     )
 
 

@@ -14,10 +14,11 @@ from irongrid.cost.flops import step_flops
 from irongrid.cost.inputs import machine_of, work_of
 from irongrid.cost.money import co2_g_per_step, usd_per_step
 from irongrid.domain.fleet import Pool
-from irongrid.domain.plan import RECOMPUTE, ZERO, ParallelPlan
+from irongrid.domain.plan import ParallelPlan
 from irongrid.planner.answer import PricedPlan, StageMemory
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import layout
+from irongrid.planner.space import WORDS
 from irongrid.planner.table import Floats, Mask, Table, rows, take
 
 _POWER = PowerCoefficients()
@@ -85,16 +86,15 @@ def counts(question: Question, pools: tuple[Pool, Pool], widths: tuple[int, ...]
 def pinned(table: Table, question: Question) -> Table:
     """The candidates that keep to the pins; a pin on what is not tried here leaves none."""
     fits = np.ones(rows(table), dtype=np.bool_)
-    words = {"recompute": RECOMPUTE, "zero": ZERO}
     for name, value in question.pins.items():
-        if name in words:
-            fits &= table[name] == words[name].index(str(value))
-        elif name == "dp_replicate":
+        if name == "dp_replicate":
             fits &= table["dp"] // table["dp_shard"] == int(value)
-        elif name in table:
-            fits &= table[name] == (value if not isinstance(value, str) else -1)
-        else:
+        elif name not in table:
             fits &= False
+        elif name in WORDS:
+            fits &= table[name] == WORDS[name].index(str(value))
+        else:
+            fits &= table[name] == int(value)
     return take(table, fits)
 
 

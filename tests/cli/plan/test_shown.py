@@ -185,6 +185,23 @@ def test_the_boxes_of_a_stage_add_up_to_the_work_of_the_step() -> None:
     assert each_s * drawn.chunks * drawn.micro_batches == pytest.approx(3.8)
 
 
+def test_the_output_layer_makes_its_stage_longer() -> None:
+    plan = replace(PLAN, pp=4, schedule="1f1b", virtual_stages=1, stage_layers=(9, 9, 9, 5))
+
+    assert pipeline_of(plan, PRICED.parts_s, head_blocks=2.0)[0].weights == (1, 1, 1, 7 / 9)
+    v_shaped = replace(plan, schedule="zbv", virtual_stages=2, stage_layers=(8, 8, 8, 8))
+    assert pipeline_of(v_shaped, PRICED.parts_s, 2.0)[0].weights == (1, 0.8, 0.8, 0.8)
+
+
+def test_stages_of_two_pools_take_about_as_long_whatever_their_layers() -> None:
+    plan = replace(
+        PLAN, pp=4, schedule="1f1b", stage_layers=(22, 22, 9, 8),
+        stage_pools=("new", "new", "old", "old"),
+    )  # fmt: skip
+
+    assert pipeline_of(plan, PRICED.parts_s, 2.0)[0].weights == (1, 1, 1, 8 / 9)
+
+
 def test_recomputing_everything_makes_backward_three_times_as_long() -> None:
     drawn, _ = pipeline_of(replace(PLAN, recompute="full"), PRICED.parts_s)
 

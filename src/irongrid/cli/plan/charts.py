@@ -61,7 +61,7 @@ def stacked(
         x = LEFT + room * tick * scale / most
         out.append(svg.line(x, top - 4, x, foot, "grid"))
         out.append(svg.text(x, foot + 16, f"{tick:g}", anchor="middle", css="small"))
-    out.append(svg.text(WIDTH - RIGHT + 8, foot + 16, unit, css="small"))
+    out.append(svg.text(WIDTH - RIGHT + 24, foot + 16, unit, css="small"))
     every = max(1, ceil(NAMED_ROW / row))
     for number, bar in enumerate(bars):
         y = top + row * number
@@ -81,7 +81,7 @@ def stacked(
             out.append(svg.line(x, y - (8 if number == 0 else 0), x, y + row, "limit"))
     if bars[0].limit is not None:
         x = LEFT + room * bars[0].limit / most
-        out.append(svg.text(x + 4, top - 8, limit_name, anchor="end", css="small limit-name"))
+        out.append(svg.text(x - 6, top - 4, limit_name, anchor="end", css="small limit-name"))
     return svg.drawing(WIDTH, foot + 24, out, label)
 
 

@@ -10,6 +10,7 @@ from irongrid.cli.plan.report import Report
 from irongrid.cli.plan.steps import timeline
 from irongrid.planner.answer import PricedPlan, StageMemory
 from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.uneven import head_blocks
 from irongrid.units import format_bytes, format_duration
 
 BARS_MAX = 8
@@ -33,7 +34,7 @@ def _sections(report: Report) -> Iterator[str]:
     plans = report.answer.plans
     best = plans[0]
     yield _section("The plan", _figures(best), _why(best))
-    picture, shown = timeline(best.plan, best.parts_s)
+    picture, shown = timeline(best.plan, best.parts_s, head_blocks(report.model, report.training))
     about = "Drawn from the plan's own figures, in the order of its schedule: "
     yield _section("One step, stage by stage", picture, f"<p>{about}{escape(shown)}</p>")
     yield _section("Where the step's time goes", _times(plans))
