@@ -207,16 +207,6 @@ def test_a_degree_that_no_head_count_divides_names_the_ones_that_do() -> None:
         search(question(SMALL, SMALL_RUN, pool(64), pins={"tp": 3}), COEFFICIENTS)
 
 
-def test_what_follows_from_other_fields_cannot_be_fixed() -> None:
-    asked = question(SMALL, SMALL_RUN, pool(64), pins={"precision": "fp8", "nodes": 3})
-
-    with pytest.raises(SpecError) as refused:
-        search(asked, COEFFICIENTS)
-
-    said = {problem.field: problem.problem for problem in refused.value.problems}
-    assert said == {"precision": "follows from the rest", "nodes": "no such field of a plan"}
-
-
 def test_counts_that_do_not_divide_name_the_nearest_that_does() -> None:
     answer = search(question(SMALL, SMALL_RUN, pool(64), devices=7), COEFFICIENTS)
 

@@ -28,6 +28,7 @@ from irongrid.planner.sides import (
     Sides,
     bill_of,
     counts,
+    fills_islands,
     machines_of,
     pinned,
     score_of,
@@ -91,9 +92,12 @@ def _of_pair(
 def _candidates(question: Question, first: Pool, last: Pool) -> Table:
     """Degrees, stages in each pool, micro-batch and recompute that divide evenly."""
     model, batch = question.model, question.training.global_batch
-    island = min(pool.levels[0].devices for pool in (first, last))
     most = min(first.devices, last.devices)
-    tps = [tp for tp in divisors(model.heads, island) if model.kv_heads % tp == 0 or tp == 1]
+    tps = [
+        tp
+        for tp in divisors(model.heads, most)
+        if (model.kv_heads % tp == 0 or tp == 1) and fills_islands(tp, (first, last))
+    ]
     table = cross(options("tp", tuple(tps)), options("dp", divisors(batch, most)))
     table = cross(table, _stages(question, first, last, tuple(sorted(set(_widths(table))))), _even)
     mbs = divisors(batch, _MICRO_BATCH_MAX)

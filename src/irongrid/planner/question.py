@@ -91,12 +91,10 @@ class Question:
         return tuple(pool for pool in self.fleet.pools if self.pool in (None, pool.name))
 
 
-# What follows from the rest of a plan or of the question, so that nothing searches for it.
-_DERIVED = {
-    "runnable_by", "rank_map", "world_size", "precision", "stage_layers", "stage_pools",
-    "replicas", "recompute_layers",
-}  # fmt: skip
-PINS = frozenset({item.name for item in fields(ParallelPlan)} - _DERIVED | {"dp"})
+PINS = frozenset(
+    {item.name for item in fields(ParallelPlan)} - {"runnable_by", "rank_map", "world_size"}
+    | {"dp"}
+)
 
 
 def check(question: Question) -> None:
@@ -107,11 +105,7 @@ def check(question: Question) -> None:
     """
     problems = [*_of_model(question.model), *_of_training(question.training), *_of_fleet(question)]
     problems += [
-        Problem(
-            field=name,
-            problem="follows from the rest" if name in _DERIVED else "no such field of a plan",
-            fix=f"Fix one of {', '.join(sorted(PINS))}",
-        )
+        Problem(field=name, problem="no such field of a plan", fix=f"Use one of {sorted(PINS)}")
         for name in question.pins
         if name not in PINS
     ]

@@ -31,6 +31,7 @@ from irongrid.planner.sides import (
     Sides,
     bill_of,
     counts,
+    fills_islands,
     machines_of,
     pinned,
     score_of,
@@ -92,11 +93,10 @@ def _splits(question: Question, pools: tuple[Pool, Pool]) -> Table:
     """How one replica may be split and sharded, and how many of it each pool holds."""
     model, training, ability = question.model, question.training, question.ability
     most = min(pool.devices for pool in pools)
-    island = min(pool.levels[0].devices for pool in pools)
     space = space_of(model, training, pools[0], most, ability)
     space = replace(
         space,
-        tp=tuple(tp for tp in space.tp if tp <= island),
+        tp=tuple(tp for tp in space.tp if fills_islands(tp, pools)),
         cp=tuple(cp for cp in space.cp if cp <= _CP_MAX),
         ep=(1,),
         dp=(1,),

@@ -10,8 +10,8 @@ from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.runtime import runnable_by
 from irongrid.domain.training import Training
 from irongrid.planner.space import SHARES, WORDS
+from irongrid.planner.stage_split import stage_layers
 from irongrid.planner.table import Table
-from irongrid.planner.uneven import stage_layers
 
 
 def layout(table: Table) -> Layout:

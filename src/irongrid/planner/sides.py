@@ -59,6 +59,11 @@ def machines_of(question: Question, pools: tuple[Pool, Pool]) -> tuple[Machine, 
     )
 
 
+def fills_islands(tp: int, pools: tuple[Pool, Pool]) -> bool:
+    """Whether tensor groups fill the islands of both pools, and none lies across two."""
+    return all(pool.levels[0].devices % tp == 0 for pool in pools)
+
+
 def counts(question: Question, pools: tuple[Pool, Pool], widths: tuple[int, ...]) -> Table:
     """How many groups of each width lie in each pool: columns `width`, `one`, `other`.
 

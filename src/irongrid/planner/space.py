@@ -25,8 +25,8 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
+from irongrid.planner.stage_split import with_relieved_ends
 from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
-from irongrid.planner.uneven import with_relieved_ends
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,

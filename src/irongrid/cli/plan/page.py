@@ -10,7 +10,7 @@ from irongrid.cli.plan.report import Report
 from irongrid.cli.plan.steps import timeline
 from irongrid.planner.answer import PricedPlan, StageMemory
 from irongrid.planner.matrix import CommunicationMatrix
-from irongrid.planner.uneven import head_blocks
+from irongrid.planner.stage_split import head_blocks
 from irongrid.units import format_bytes, format_duration
 
 BARS_MAX = 8

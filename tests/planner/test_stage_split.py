@@ -12,7 +12,7 @@ from irongrid.domain.training import Training
 from irongrid.planner.answer import PricedPlan
 from irongrid.planner.exports import export
 from irongrid.planner.search import search
-from irongrid.planner.uneven import head_blocks, relieved, stage_layers
+from irongrid.planner.stage_split import head_blocks, relieved, stage_layers
 
 COEFFICIENTS = coefficients()
 # A vocabulary of 128k beside a width of 4096: the output layer is worth two blocks.
