@@ -57,10 +57,10 @@ def test_every_stage_is_listed_and_the_fullest_one_is_the_plans_figure() -> None
 def test_the_search_never_takes_a_plan_for_leaner_than_its_fullest_stage(
     model: ModelShape,
 ) -> None:
-    asked = question(model, RUN, pool(32))
-    one = pool_search(asked, pool(32), COEFFICIENTS, 32)
-    table = everything(one, (32,))
-    table = take(table, np.arange(0, rows(table), max(rows(table) // 400, 1)))
+    asked = question(model, RUN, pool(16))
+    one = pool_search(asked, pool(16), COEFFICIENTS, 16)
+    table = everything(one, (16,))
+    table = take(table, np.arange(0, rows(table), max(rows(table) // 200, 1)))
     searched = one.pricer.memory(table)
 
     for row, plan in enumerate(priced(table, asked, one.pricer)):

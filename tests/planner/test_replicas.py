@@ -104,15 +104,15 @@ def test_a_pool_half_as_fast_takes_about_half_the_samples() -> None:
     fast, slow = pool(64, A100, name="fast"), pool(64, HALF, name="slow")
     best = over_replicas(ask(fast, slow, model=GPT3, batch=256), COEFFICIENTS)[0]
     of = shares(best)
-    speeds = {
-        one.name: 1 / search(ask(one, model=GPT3, batch=256), COEFFICIENTS).best.step_time_s
+    alone = {
+        one.name: search(ask(one, model=GPT3, batch=256), COEFFICIENTS, explain=False).best
         for one in (fast, slow)
     }
 
     assert of["fast"].count == of["slow"].count
     share = of["slow"].samples / of["fast"].samples
     assert 0.4 < share < 0.65
-    assert share == pytest.approx(speeds["slow"] / speeds["fast"], rel=0.1)
+    assert share == pytest.approx(alone["fast"].step_time_s / alone["slow"].step_time_s, rel=0.1)
 
 
 def test_faster_devices_take_more_samples_and_none_waits_long() -> None:
@@ -129,10 +129,11 @@ def test_faster_devices_take_more_samples_and_none_waits_long() -> None:
     assert ideal_s < best.step_time_s < 1.15 * ideal_s
 
 
-@pytest.mark.parametrize("batch", [8, 256])
+@pytest.mark.parametrize("batch", [8, 64])
 def test_what_is_offered_is_never_slower_than_the_faster_pool_alone(batch: int) -> None:
-    both = search(ask(batch=batch), COEFFICIENTS, explain=False).best
-    alone = [search(ask(one, batch=batch), COEFFICIENTS, explain=False).best for one in (NEW, OLD)]
+    pools = pool(16, H100, name="new"), pool(32, A100, name="old")
+    both = search(ask(*pools, batch=batch), COEFFICIENTS, explain=False).best
+    alone = [search(ask(one, batch=batch), COEFFICIENTS, explain=False).best for one in pools]
 
     assert both.step_time_s <= min(one.step_time_s for one in alone)
 

@@ -174,11 +174,11 @@ def test_no_plan_of_the_front_is_beaten_by_another() -> None:
 
 def test_the_front_knows_plans_over_several_pools() -> None:
     training = Training(global_batch=1024, seq_len=2048, runtime="any")
-    pools = (pool(64, H100, name="new"), pool(128, name="old"))
+    pools = (pool(8, H100, name="new"), pool(16, name="old"))
 
     fastest = pareto_front(question(SMALL, training, *pools), COEFFICIENTS)[0]
 
-    assert fastest.pool == "new+old"
+    assert set(fastest.pool.split("+")) == {"new", "old"}
     assert fastest.plan.replicas
 
 
