@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
-from irongrid.planner.knobs import AXES, Knobs
+from irongrid.planner.knobs import AXES
 from irongrid.planner.one_pool import PoolSearch, pool_search
 from irongrid.planner.question import Goal, Question
 from irongrid.planner.space import Space, families
@@ -41,7 +41,7 @@ def by_brute_force(one: PoolSearch, devices: int) -> tuple[int, float | None]:
     """How many candidates there are, and the best score of those that fit."""
     q = one.question
     table = families(q.model, q.training, (devices,), one.space, q.ability)
-    knobs = Knobs(one.space, q.ability, q.model.layers, q.model.heads)
+    knobs = one.knobs
     if rows(table) and int(knobs.count(table).sum()) > CANDIDATES_MAX:
         return -1, None
     for axis in AXES:

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.planner.world import (
 from irongrid.domain.training import Training
 from irongrid.planner.one_pool import pool_search
 from irongrid.planner.question import Question
+from irongrid.planner.search import search
 from irongrid.planner.space import Space
 
 COEFFICIENTS = coefficients()
@@ -85,3 +87,21 @@ def test_the_search_finds_what_pricing_every_candidate_finds(seed: int) -> None:
     assert (found.score.min() if len(found.score) else None) == (
         None if best is None else pytest.approx(best, abs=1e-9)
     )
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        seed if seed < 112 else pytest.param(seed, marks=pytest.mark.slow)
+        for seed in range(100, 160)
+    ],
+)
+def test_the_best_plan_is_the_same_however_many_are_kept(seed: int) -> None:
+    asked = replace(random_question(seed), space=None)
+    one, five = (
+        search(replace(asked, keep=keep), COEFFICIENTS, explain=False).plans for keep in (1, 5)
+    )
+
+    assert [plan.score for plan in one] == [plan.score for plan in five[:1]]
+    assert [plan.step_time_s for plan in one] == [plan.step_time_s for plan in five[:1]]
+    assert [plan.score for plan in five] == sorted(plan.score for plan in five)

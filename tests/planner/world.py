@@ -10,7 +10,7 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Accelerator, Fleet, Level, Pool, Site
 from irongrid.domain.model import Experts, ModelShape
 from irongrid.domain.training import Training
-from irongrid.planner.knobs import AXES, Knobs
+from irongrid.planner.knobs import AXES
 from irongrid.planner.one_pool import PoolSearch, pinned
 from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question
@@ -102,7 +102,7 @@ def everything(one: PoolSearch, sizes: tuple[int, ...]) -> Table:
     """Every candidate of a space, knobs and all: what the search must not need."""
     q = one.question
     table = pinned(families(q.model, q.training, sizes, one.space, q.ability), q)
-    knobs = Knobs(one.space, q.ability, q.model.layers, q.model.heads)
+    knobs = one.knobs
     for axis in AXES:
         table = knobs.expanded(table, axis)
     return table

@@ -38,6 +38,8 @@ class PricedPlan:
         hfu: the same with what is recomputed.
         stage_memory: peak memory of each stage, first to last; one where there is no pipeline.
         usd_per_step, co2_g_per_step: None where the fleet names no price or no carbon source.
+        score: how bad it is for the goal, by which plans are ordered: the goal's weights on the
+            logarithms of the figures, which leave a thousandth of them open.
         why: sentences for a person: what binds, the next best, what would help.
     """
 

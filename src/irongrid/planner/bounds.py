@@ -6,23 +6,30 @@ Where no corner is best for certain, the bound is the least over all of them. Th
 monotone between corners: recompute and offload only add time, and memory is linear in the share of
 blocks recomputed.
 
-What measured rows have taught may lower a time again. The correction hardly changes with a knob but
-for recompute: once that is chosen it is computed, before that the least of a sample of the table
-stands for it, with a margin. Tests hold the search against pricing every candidate.
+What measured rows have taught may lower a time again: by no more than the least correction of any
+way to recompute and any time from the formulas' bound upwards, see `planner/correction.py`.
 """
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from irongrid.domain.plan import OFFLOADS, RECOMPUTE
-from irongrid.planner.pricing import Pricer
+from irongrid.planner.pricing import Formula, Pricer
 from irongrid.planner.space import NONE, SHARES, Space
-from irongrid.planner.table import Floats, Table, rows, take
+from irongrid.planner.table import Array, Floats, Table, rows, take
 
 _NOTHING, _FULL = RECOMPUTE.index("none"), RECOMPUTE.index("full")
 _OPTIMIZER = OFFLOADS.index("optimizer")
-# Candidates from which the reach of the correction over a whole table is judged, and by how much
-# it may be larger elsewhere.
-_SAMPLE, _MARGIN = 512, 1.5
+# Columns by which measured rows may tell one candidate from another, beside its time.
+_KIND = (
+    "tp", "pp", "cp", "ep", "dp", "micro_batch", "grad_accum", "virtual_stages", "devices",
+)  # fmt: skip
+_RECOMPUTE = ("recompute", "recompute_share")
+# Odd numbers that spread small integers over 64 bits.
+_SPREAD = 0x9E3779B97F4A7C15
+# Rows that are bounded at once: their columns stay in the processor's cache.
+_ROWS = 2**15
 
 
 class Bounds:
@@ -38,60 +45,65 @@ class Bounds:
         if _OPTIMIZER in offloads:
             offloads.discard(NONE)
         self._offloads = tuple(sorted(offloads))
-        self._pull_down = 0.0
-
-    def survey(self, table: Table) -> None:
-        """Learns how far measured rows pull any candidate of the table down, from a sample."""
-        if not rows(table):
-            return
-        part = take(table, slice(None, None, max(rows(table) // _SAMPLE, 1)))
-        corner = self._corner(part, _NOTHING, NONE)
-        self._drop_dearer_compressions(corner)
-        if self._pricer.correction.is_nothing:
-            return
-        seconds = self._pricer.formula(corner).total_s
-        for recompute in (_NOTHING, _FULL):
-            corner["recompute"] = np.full_like(part["tp"], recompute)
-            found = self._pricer.correction.at(self._pricer.features(corner, seconds))
-            self._pull_down = min(self._pull_down, float(_MARGIN * found.min()))
-
-    def _drop_dearer_compressions(self, corner: Table) -> None:
-        """Keeps the compressions that are the fastest of all for any candidate of the sample."""
-        corner = dict(corner)
-        times = []
-        for code in self._compressions:
-            corner["compression"] = np.full_like(corner["tp"], code)
-            times.append(self._pricer.formula(corner).total_s)
-        fastest = set(np.argmin(times, axis=0).tolist())
-        self._compressions = tuple(self._compressions[place] for place in sorted(fastest))
+        # Measured rows tell recompute in full apart from the rest, by its share.
+        full = [{"recompute": _FULL, "recompute_share": share} for share in space.recompute_share]
+        other = [{"recompute": _NOTHING, "recompute_share": SHARES}]
+        codes = set(self._recomputes)
+        self._variants = (full if _FULL in codes else []) + (other if codes != {_FULL} else [])
 
     def rough_score(self, table: Table) -> Floats:
         """The least score that the open knobs allow, quickly: for the order of a whole table."""
-        return self._score(table, rough=True)
+        return np.concatenate([self._score(part, rough=True) for part in _parts(table)])
 
     def score(self, table: Table) -> Floats:
         """The least score that the open knobs allow."""
-        return self._score(table, rough=False)
+        return np.concatenate([self._score(part, rough=False) for part in _parts(table)])
 
     def _score(self, table: Table, rough: bool) -> Floats:
         corner = self._corner(table, _NOTHING, NONE)
-        least: Floats | None = None
-        compressions = (None,) if "compression" in table else self._compressions
-        for code in compressions:
-            if code is not None:
-                corner["compression"] = np.full_like(table["tp"], code)
-            formula = self._pricer.formula(corner)
-            shift: Floats | float = self._pull_down
-            if not rough and "recompute" in table and not self._pricer.correction.is_nothing:
-                features = self._pricer.features(corner, formula.total_s)
-                shift = self._pricer.correction.at(features)
-            found = self._pricer.score(corner, formula.shifted(shift))
-            least = found if least is None else np.minimum(least, found)
-        assert least is not None, "a space names at least one compression"
+        least = np.full(rows(table), np.inf)
+        corners = [corner]
+        if "compression" not in table:
+            like = table["tp"]
+            corners = [
+                corner | {"compression": np.full_like(like, code)} for code in self._compressions
+            ]
+        formulas = [self._pricer.formula(one) for one in corners]
+        shifts: Sequence[Floats | float] = [self._pricer.correction.least] * len(formulas)
+        if not rough:
+            shifts = self._shifts(table, corner, formulas)
+        for one, formula, shift in zip(corners, formulas, shifts, strict=True):
+            least = np.minimum(least, self._pricer.score(one, formula.shifted(shift)))
         return least
+
+    def _shifts(
+        self, table: Table, corner: Table, formulas: list[Formula]
+    ) -> Sequence[Floats | float]:
+        """The least correction of each candidate, for each of its times by the formulas."""
+        if self._pricer.correction.is_nothing or not rows(table):
+            return [0.0 for _ in formulas]
+        times = [formula.total_s / table["grad_accum"] for formula in formulas]
+        known = "recompute" in table
+        first, group = _groups(table, (*_KIND, *(_RECOMPUTE if known else ())))
+        kinds = take(corner, first)
+        like = kinds["tp"]
+        variants = [
+            kinds if known else kinds | {name: np.full_like(like, n) for name, n in pair.items()}
+            for pair in ([{}] if known else self._variants)
+        ]
+        floor = self._pricer.correction.floor(
+            [self._pricer.features(one, np.ones(len(like))) for one in variants],
+            min(float(time.min()) for time in times),
+            max(float(time.max()) for time in times),
+            slower_is_worse=set(self._pricer.goal.weights) == {"time"},
+        )
+        return [floor.at(group, time) for time in times]
 
     def memory_bytes(self, table: Table) -> Floats:
         """The least p95 of peak memory that the open knobs allow."""
+        return np.concatenate([self._memory_bytes(part) for part in _parts(table)])
+
+    def _memory_bytes(self, table: Table) -> Floats:
         least = np.full(len(table["tp"]), np.inf)
         recomputes = (NONE,) if "recompute" in table else self._recomputes
         offloads = (NONE,) if "offload" in table else self._offloads
@@ -112,3 +124,23 @@ class Bounds:
             "compression": NONE,
         }
         return {name: np.full_like(like, value) for name, value in filled.items()} | table
+
+
+def _parts(table: Table) -> Iterator[Table]:
+    """The table, a few rows at a time; an empty one too."""
+    for start in range(0, max(rows(table), 1), _ROWS):
+        yield take(table, slice(start, start + _ROWS))
+
+
+def _groups(table: Table, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Rows that stand for all that equal them in these columns, and for each row its group."""
+    mixed = np.zeros(rows(table), dtype=np.uint64)
+    for name in names:
+        mixed = (mixed + table[name].astype(np.uint64)) * np.uint64(_SPREAD)
+        mixed ^= mixed >> np.uint64(29)
+    _, first, group = np.unique(mixed, return_index=True, return_inverse=True)
+    # Different rows that fall together by chance would get each other's floor.
+    if all(np.array_equal(table[name][first][group], table[name]) for name in names):
+        return first, group
+    every = np.arange(rows(table))
+    return every, every

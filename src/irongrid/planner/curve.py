@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.codec import to_json
@@ -9,9 +10,9 @@ from irongrid.domain.curve import CurvePoint, ScalingCurve
 from irongrid.domain.fleet import Pool
 from irongrid.domain.plan import ParallelPlan
 from irongrid.planner.answer import PricedPlan
-from irongrid.planner.one_pool import POINTS_MAX, curve_sizes, pool_search
+from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, curve_sizes
 from irongrid.planner.question import Question, check
-from irongrid.planner.search import usable
+from irongrid.planner.search import pool_searches
 
 # Until a job has restarted once: processes, communicators and a checkpoint's load.
 RESTART_S = 120.0
@@ -28,27 +29,26 @@ def scaling_curve(
         SpecError: the question itself is wrong.
     """
     check(question)
-    pools = _one_pool_of_each_type(usable(question) or question.pools)
+    every = pool_searches(replace(question, devices=None), coefficients)
+    searches = _one_of_each_type(every)
     points: list[CurvePoint] = []
-    for pool in pools:
-        one = pool_search(question, pool, coefficients, pool.devices)
-        most = question.devices or pool.devices
-        sizes = tuple(n for n in curve_sizes(pool, POINTS_MAX // len(pools)) if n <= most)
-        found = one.plans(one.best(sizes, 1))
+    for one in searches:
+        pool, most = one.pool, question.devices or one.pool.devices
+        sizes = tuple(n for n in curve_sizes(pool, POINTS_MAX // len(searches)) if n <= most)
         site = question.fleet.site(pool.site)
-        points += [_point(plan, pool, site.pue) for plan in found]
+        points += [_point(plan, pool, site.pue) for plan in one.plans(one.best(sizes, 1))]
     return ScalingCurve(
         points=tuple(points), unit_of_work="tokens", total_work={}, restart_s=restart_s
     )
 
 
-def _one_pool_of_each_type(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
-    """The largest pool of each device type; a gang does not span two pools."""
-    largest: dict[str, Pool] = {}
-    for pool in pools:
-        known = largest.get(pool.accelerator.name)
-        if known is None or pool.devices > known.devices:
-            largest[pool.accelerator.name] = pool
+def _one_of_each_type(searches: tuple[PoolSearch, ...]) -> tuple[PoolSearch, ...]:
+    """That of the largest pool of each device type; a gang does not span two pools."""
+    largest: dict[str, PoolSearch] = {}
+    for one in searches:
+        known = largest.get(one.pool.accelerator.name)
+        if known is None or one.pool.devices > known.pool.devices:
+            largest[one.pool.accelerator.name] = one
     return tuple(largest.values())[:POINTS_MAX]
 
 

@@ -17,6 +17,8 @@ from irongrid.planner.table import Array, Floats, Table, join, rows, take
 
 # Families of each size that are opened at first, and how the number grows from round to round.
 _FIRST, _GROWTH = 8, 4
+# Families that are completed at once, as each has hundreds of candidates.
+_ROWS = 2**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +65,21 @@ class Explorer:
         families = families | {"size": size.astype(np.int64)}
         self._limits = np.full(len(sizes), self._limit)
         opened = self._knobs.expanded(self._knobs.expanded(families, "zero"), "context")
-        self._bounds.survey(opened)
         score = self._bounds.rough_score(opened)
         order = np.lexsort((score, opened["size"]))
-        opened, score = take(opened, order), score[order]
-        starts = np.searchsorted(opened["size"], np.arange(len(sizes)))
-        place = np.arange(len(score)) - starts[opened["size"]]
+        score, of_size = score[order], opened["size"][order]
+        starts = np.searchsorted(of_size, np.arange(len(sizes)))
+        place = np.arange(len(score)) - starts[of_size]
         done, upto = 0, _FIRST
         while True:
-            left = (place >= done) & (score < self._limits[opened["size"]])
+            left = (place >= done) & (score < self._limits[of_size])
             if not left.any():
                 break
-            self._open(take(opened, left & (place < upto)))
+            chosen = np.flatnonzero(left & (place < upto))
+            for start in range(0, len(chosen), _ROWS):
+                part = chosen[start : start + _ROWS]
+                part = part[score[part] < self._limits[of_size[part]]]
+                self._open(take(opened, order[part]))
             done, upto = upto, upto * _GROWTH
         effort = Effort(
             candidates=candidates,
@@ -101,15 +106,13 @@ class Explorer:
             if axis != "compression":
                 fits = self._bounds.memory_bytes(table) <= self._pricer.capacity_bytes
                 table = take(table, fits)
-            if axis == "recompute" and rows(table):
-                table = take(table, self._bounds.score(table) < self._limits[table["size"]])
         self._after_bounds += rows(table)
         self._settle(table)
 
     def _promising(self, table: Table) -> Table:
         if not rows(table):
             return table
-        return take(table, self._bounds.rough_score(table) < self._limits[table["size"]])
+        return take(table, self._bounds.score(table) < self._limits[table["size"]])
 
     def _settle(self, table: Table) -> None:
         """Prices complete candidates and tightens the limits."""

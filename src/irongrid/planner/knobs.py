@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ZERO
 from irongrid.domain.runtime import Ability
 from irongrid.planner.space import NONE, SHARES, ULYSSES, Space
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Array, Columns, Mask, Table, column, cross, options, rows, take
 
 AXES = ("zero", "context", "recompute", "offload", "sequence_parallel", "compression")
 # What shards gradients or weights, and so has to run once per micro-batch or not with a pipeline.
@@ -17,18 +18,17 @@ _DEEP = column(ZERO.index("2"), ZERO.index("3"), ZERO.index("fsdp"))
 class Knobs:
     """The choices of one space, and which of them a family may take."""
 
-    def __init__(self, space: Space, ability: Ability, layers: int, heads: int) -> None:
+    def __init__(self, space: Space, ability: Ability, model: ModelShape) -> None:
         self._ability = ability
-        self._layers = layers
-        self._heads = heads
-        self._zero_alone = (
-            ZERO.index("none")
-            if "none" in ability.zero
-            else (min(ZERO.index(word) for word in ability.zero))
-        )
+        self._layers = model.layers
+        self._heads = model.heads
+        # What a knob says where it has nothing to do: what is fixed, or else its usual word.
+        usual = "none" if "none" in ability.zero else min(ability.zero, key=ZERO.index)
+        self._zero_alone = _alone(space, "zero", ZERO.index(usual))
+        self._context_alone = _alone(space, "context", NONE)
         self._choices: dict[str, Table] = {
             "zero": options("zero", tuple({*space.codes("zero"), self._zero_alone})),
-            "context": options("context", tuple({NONE, *space.codes("context")})),
+            "context": options("context", tuple({self._context_alone, *space.codes("context")})),
             "recompute": _pairs(
                 "recompute",
                 space.codes("recompute"),
@@ -37,7 +37,11 @@ class Knobs:
                 SHARES,
             ),
             "offload": _pairs(
-                "offload", space.codes("offload"), "offload_tier", space.codes("offload_tier"), 0
+                "offload",
+                space.codes("offload"),
+                "offload_tier",
+                space.codes("offload_tier"),
+                _alone(space, "offload_tier", 0),
             ),
             "sequence_parallel": options("sequence_parallel", space.codes("sequence_parallel")),
             "compression": options("compression", tuple({NONE, *space.codes("compression")})),
@@ -75,7 +79,7 @@ class Knobs:
             total *= found
         return total
 
-    def _allowed(self, made: Table, axis: str) -> Mask:
+    def _allowed(self, made: Columns, axis: str) -> Mask:
         if axis == "zero":
             return self._zero(made)
         if axis == "context":
@@ -94,20 +98,28 @@ class Knobs:
             return np.asarray(np.where(made["dp"] == 1, made["compression"] == NONE, named))
         return np.ones(len(made["tp"]), dtype=np.bool_)
 
-    def _zero(self, made: Table) -> Mask:
+    def _zero(self, made: Columns) -> Mask:
         zero, sharded = made["zero"], made["dp_shard"] > 1
         deep = np.isin(zero, _DEEP) & (made["pp"] > 1)
         fits = np.isin(zero, self._space.codes("zero")) & (zero != NONE)
         if not self._ability.composed:
             fits &= ~deep
-        return np.asarray(np.where(sharded, fits, zero == self._zero_alone))
+        alone = zero == self._zero_alone
+        if not self._ability.composed:
+            alone &= ~deep
+        return np.asarray(np.where(sharded, fits, alone))
 
-    def _context(self, made: Table) -> Mask:
+    def _context(self, made: Columns) -> Mask:
         context = made["context"]
         named = np.isin(context, self._space.codes("context"))
         # Ulysses gives each rank whole heads, of those that tensor parallelism left it.
         whole = (context != ULYSSES) | (self._heads // made["tp"] % made["cp"] == 0)
-        return np.asarray(np.where(made["cp"] == 1, context == NONE, named & whole))
+        return np.asarray(np.where(made["cp"] == 1, context == self._context_alone, named & whole))
+
+
+def _alone(space: Space, name: str, usual: int) -> int:
+    codes = space.codes(name)
+    return codes[0] if len(codes) == 1 else usual
 
 
 def _pairs(

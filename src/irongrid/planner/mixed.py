@@ -34,7 +34,7 @@ from irongrid.planner.sides import (
     score_of,
 )
 from irongrid.planner.space import SHARES, divisors
-from irongrid.planner.table import Floats, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Columns, Floats, Mask, Table, column, cross, options, rows, take
 
 # More micro-batches in one pass never pay beside a pipeline's bubble.
 _MICRO_BATCH_MAX = 16
@@ -123,7 +123,7 @@ def _stages(question: Question, first: Pool, last: Pool, widths: tuple[int, ...]
     return {"width": held["width"], "ahead": held["one"], "behind": held["other"]}
 
 
-def _even(made: Table) -> Mask:
+def _even(made: Columns) -> Mask:
     return np.asarray(made["tp"] * made["dp"] == made["width"])
 
 

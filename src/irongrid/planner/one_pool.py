@@ -1,11 +1,13 @@
 """The search of one pool: which counts of devices, which candidates, and their figures."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
+from irongrid.domain.plan import SCHEDULES
 from irongrid.planner.answer import Effort, PricedPlan
 from irongrid.planner.bounds import Bounds
 from irongrid.planner.explore import Explorer, Found
@@ -14,11 +16,16 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import plan_of
 from irongrid.planner.space import Space, families, narrowed, space_of
-from irongrid.planner.table import Table, join, rows, take
+from irongrid.planner.table import Floats, Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
 POINTS_MAX = 64
-_SIZES = 8
+# Counts, and families, that are worked on at once: enough for columns to pay off, and their memory
+# stays small.
+_SIZES, _FAMILIES = 8, 2**16
+# Every which count of devices is tried first, how often more of them may be worse, and how many
+# families that may take for all other counts to be tried as well.
+_STRIDE, _WORSE, _FAMILIES_EASY = 8, 2, 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +42,18 @@ class PoolSearch:
         """Bounds for partly chosen candidates."""
         return Bounds(self.pricer, self.space)
 
-    def best(self, sizes: tuple[int, ...], keep: int, *, together: bool = False) -> Found:
-        """The best candidates for each of these counts of devices, or of all of them together."""
-        q = self.question
-        knobs = Knobs(self.space, q.ability, q.model.layers, q.model.heads)
-        limit, found, effort = np.inf, [], Effort()
-        # A few sizes at a time: their columns stay in the processor's cache.
-        for start in range(0, len(sizes), _SIZES):
-            part = sizes[start : start + _SIZES]
-            table = pinned(families(q.model, q.training, part, self.space, q.ability), q)
-            if not rows(table):
-                continue
+    def best(
+        self, sizes: tuple[int, ...], keep: int, *, together: bool = False, limit: float = np.inf
+    ) -> Found:
+        """The best candidates for each of these counts of devices, or of all of them together.
+
+        Args:
+            limit: a score that is known to be reached elsewhere.
+        """
+        found, effort = [], Effort()
+        for table in self.tables(sizes):
             explorer = Explorer(
-                self.pricer, knobs, self.bounds, keep, together=together, limit=limit
+                self.pricer, self.knobs, self.bounds, keep, together=together, limit=limit
             )
             one = explorer.run(table)
             effort = added(effort, one.effort)
@@ -55,20 +61,80 @@ class PoolSearch:
                 found.append(one)
                 if together and len(one.score) >= keep:
                     limit = min(limit, float(one.score[keep - 1]))
-        if not found:
-            return Found(table={}, score=np.zeros(0), effort=effort)
-        table = join([one.table for one in found])
-        score = np.concatenate([one.score for one in found])
-        if not together:
-            return Found(table=table, score=score, effort=effort)
-        order = np.argsort(score, kind="stable")[:keep]
-        return Found(table=take(table, order), score=score[order], effort=effort)
+        return _merged(found, effort, keep if together else None)
+
+    def best_count(self, sizes: tuple[int, ...], keep: int) -> Found:
+        """The best candidates over all these counts of devices, which are in order.
+
+        Where trying every count is much work, a few are tried from the smallest up, until more
+        devices have made it worse twice, and then those around the best of them: what a goal gains
+        and loses by more devices changes slowly with their number.
+        """
+        found, worse = _merged([], Effort(), keep), 0
+        tried = set(sizes[::-1][::_STRIDE])
+        for devices in sorted(tried):
+            before = found
+            found = self._better_of(found, (devices,), keep)
+            worse = 0 if _first(found) < _first(before) else worse + bool(len(found.score))
+            if worse == _WORSE and found.effort.families > _FAMILIES_EASY:
+                break
+        if found.effort.families <= _FAMILIES_EASY or not len(found.score):
+            return self._better_of(found, tuple(n for n in sizes if n not in tried), keep)
+        stride = _STRIDE // 2
+        while stride:
+            best = sizes.index(int(found.table["devices"][0]))
+            near = sizes[max(best - stride, 0) : best + stride + 1 : stride]
+            found = self._better_of(found, tuple(n for n in near if n not in tried), keep)
+            tried |= set(near)
+            stride //= 2
+        return found
+
+    def _better_of(self, found: Found, sizes: tuple[int, ...], keep: int) -> Found:
+        """The best of what is found already and of further counts of devices."""
+        limit = float(found.score[keep - 1]) if len(found.score) >= keep else np.inf
+        more = self.best(sizes, keep, together=True, limit=limit)
+        parts = [one for one in (found, more) if len(one.score)]
+        return _merged(parts, added(found.effort, more.effort), keep)
+
+    def tables(self, sizes: tuple[int, ...]) -> Iterator[Table]:
+        """Families of these counts of devices in order, a few counts at a time."""
+        q, start, step = self.question, 0, 1
+        while start < len(sizes):
+            part = sizes[start : start + step]
+            table = pinned(families(q.model, q.training, part, self.space, q.ability), q)
+            if rows(table):
+                yield table
+            start += step
+            # The next counts are larger, and have more families.
+            most = 2 * rows(table) // step
+            step = min(max(_FAMILIES // max(most, 1), 1), 2 * step, _SIZES)
+
+    @property
+    def knobs(self) -> Knobs:
+        """The choices that are added to families."""
+        return Knobs(self.space, self.question.ability, self.question.model)
 
     def plans(self, found: Found) -> tuple[PricedPlan, ...]:
         """Found candidates with all their figures, in the same order."""
         if not len(found.score):
             return ()
-        return priced(found.table, self.question, self.pricer)
+        return priced(found.table, found.score, self.question, self.pricer)
+
+
+def _first(found: Found) -> float:
+    return float(found.score[0]) if len(found.score) else float("inf")
+
+
+def _merged(found: list[Found], effort: Effort, keep: int | None) -> Found:
+    """All that was found, or the best few of it."""
+    if not found:
+        return Found(table={}, score=np.zeros(0), effort=effort)
+    table = join([one.table for one in found])
+    score = np.concatenate([one.score for one in found])
+    if keep is None:
+        return Found(table=table, score=score, effort=effort)
+    order = np.argsort(score, kind="stable")[:keep]
+    return Found(table=take(table, order), score=score[order], effort=effort)
 
 
 def pool_search(
@@ -82,7 +148,8 @@ def pool_search(
     space = question.space or space_of(
         question.model, question.training, pool, devices, question.ability
     )
-    return PoolSearch(question, pool, narrowed(space, question.pins, question.ability), pricer)
+    space = narrowed(space, question.pins, question.model, pool, question.ability)
+    return PoolSearch(question, pool, space, pricer)
 
 
 def added(one: Effort, other: Effort) -> Effort:
@@ -109,43 +176,53 @@ def curve_sizes(pool: Pool, most: int) -> tuple[int, ...]:
 
 
 def pinned(table: Table, question: Question) -> Table:
-    """The families that keep to pins which no axis of the space stands for."""
-    fits = np.ones(rows(table), dtype=np.bool_)
-    replicate = question.pins.get("dp_replicate")
-    if replicate is not None:
-        fits &= table["dp"] // table["dp_shard"] == int(replicate)
+    """The families that keep to pins which the values of the space do not enforce."""
+    pins, fits = question.pins, np.ones(rows(table), dtype=np.bool_)
+    if "dp_replicate" in pins:
+        fits &= table["dp"] // table["dp_shard"] == int(pins["dp_replicate"])
+    # One stage is written as 1F1B, and schedules other than interleaving have their own pieces.
+    if "schedule" in pins:
+        fits &= table["schedule"] == SCHEDULES.index(str(pins["schedule"]))
+    if "virtual_stages" in pins:
+        fits &= table["virtual_stages"] == int(pins["virtual_stages"])
+    if pins.get("compression", "none") != "none":
+        fits &= table["dp"] > 1
     # One pool is one site, in step at every step.
-    fits &= all(int(question.pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
+    fits &= all(int(pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
     return take(table, fits)
 
 
-def priced(table: Table, question: Question, pricer: Pricer) -> tuple[PricedPlan, ...]:
-    """Complete candidates with all their figures."""
-    step = pricer.full_time(table)
-    bill, score = pricer.bill(table, step), pricer.score(table, step)
-    pool = pricer.pool
-    peak = pool.accelerator.flops_per_s[question.training.precision]
-    plans = []
-    for row in range(rows(table)):
-        devices, seconds = int(table["devices"][row]), float(step.p50_s[row])
-        could = devices * peak * seconds
-        plan = plan_of(table, row, question.model, question.training)
-        plans.append(
-            PricedPlan(
-                plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
-                pool=pool.name,
-                devices=devices,
-                step_time_s=seconds,
-                step_time_s_p90=float(step.p90_s[row]),
-                parts_s={name: float(part[row]) for name, part in step.parts_s.items()},
-                tokens_per_s=pricer.tokens / seconds,
-                mfu=float(step.model_flops[row]) / could,
-                hfu=float(step.hardware_flops[row]) / could,
-                stage_memory=pricer.stage_memory(plan),
-                energy_j_per_step=float(bill.energy_j[row]),
-                usd_per_step=None if bill.usd is None else float(bill.usd[row]),
-                co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),
-                score=float(score[row]),
-            )
-        )
-    return tuple(plans)
+def priced(
+    table: Table, score: Floats, question: Question, pricer: Pricer
+) -> tuple[PricedPlan, ...]:
+    """Complete candidates with all their figures.
+
+    Args:
+        score: of each candidate, as the search compared them.
+    """
+    each = [take(table, slice(row, row + 1)) for row in range(rows(table))]
+    return tuple(_priced(one, float(score[row]), question, pricer) for row, one in enumerate(each))
+
+
+def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> PricedPlan:
+    step = pricer.full_time(one)
+    bill, pool = pricer.bill(one, step), pricer.pool
+    devices, seconds = int(one["devices"][0]), float(step.p50_s[0])
+    could = devices * pool.accelerator.flops_per_s[question.training.precision] * seconds
+    plan = plan_of(one, 0, question.model, question.training)
+    return PricedPlan(
+        plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
+        pool=pool.name,
+        devices=devices,
+        step_time_s=seconds,
+        step_time_s_p90=float(step.p90_s[0]),
+        parts_s={name: float(part[0]) for name, part in step.parts_s.items()},
+        tokens_per_s=pricer.tokens / seconds,
+        mfu=float(step.model_flops[0]) / could,
+        hfu=float(step.hardware_flops[0]) / could,
+        stage_memory=pricer.stage_memory(plan),
+        energy_j_per_step=float(bill.energy_j[0]),
+        usd_per_step=None if bill.usd is None else float(bill.usd[0]),
+        co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[0]),
+        score=score,
+    )

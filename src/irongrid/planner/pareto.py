@@ -6,9 +6,9 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import PricedPlan
-from irongrid.planner.one_pool import POINTS_MAX, curve_sizes, pool_search
+from irongrid.planner.one_pool import POINTS_MAX, curve_sizes
 from irongrid.planner.question import Question, check
-from irongrid.planner.search import over_several_pools, usable
+from irongrid.planner.search import over_several_pools, pool_searches
 
 # Plans of one count of devices that compete with each other: with a fixed count the knobs alone
 # trade time for energy.
@@ -27,11 +27,10 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
     """
     check(question)
     plans: list[PricedPlan] = []
-    for pool in usable(question):
-        sizes = (question.devices,) if question.devices else curve_sizes(pool, POINTS_MAX)
-        keep = _OF_ONE_COUNT if question.devices else 1
-        for goal in ("time", "energy"):
-            one = pool_search(replace(question, goal=goal), pool, coefficients, max(sizes))
+    keep = _OF_ONE_COUNT if question.devices else 1
+    for goal in ("time", "energy"):
+        for one in pool_searches(replace(question, goal=goal), coefficients):
+            sizes = (question.devices,) if question.devices else curve_sizes(one.pool, POINTS_MAX)
             plans += one.plans(one.best(sizes, keep))
     plans += over_several_pools(replace(question, goal="time"), coefficients)
     return front(plans)

@@ -19,10 +19,10 @@ from irongrid.domain.training import Training
 from irongrid.errors import Refused
 from irongrid.planner.answer import StageMemory
 from irongrid.planner.by_stage import memory_by_stage
-from irongrid.planner.correction import Correction
+from irongrid.planner.correction import Correction, Examples
 from irongrid.planner.question import Goal
 from irongrid.planner.rows import layout
-from irongrid.planner.table import Floats, Mask, Table, column
+from irongrid.planner.table import Floats, Mask, Table, column, rows, take
 
 _POWER = PowerCoefficients()
 # What a plan can change; two candidates that differ in all of it tell which features that moves.
@@ -58,6 +58,24 @@ class Formula:
         return StepTime(
             p50_s=total, p90_s=total, parts_s=parts, model_flops=nothing, hardware_flops=nothing
         )
+
+
+def _joined(steps: list[StepTime]) -> StepTime:
+    """The steps of several cases as columns."""
+
+    def column_of(name: str) -> Floats:
+        return np.concatenate([np.zeros(0), *(getattr(step, name) for step in steps)])
+
+    return StepTime(
+        p50_s=column_of("p50_s"),
+        p90_s=column_of("p90_s"),
+        parts_s={
+            name: np.concatenate([step.parts_s[name] for step in steps])
+            for name in (steps[0].parts_s if steps else ())
+        },
+        model_flops=column_of("model_flops"),
+        hardware_flops=column_of("hardware_flops"),
+    )
 
 
 class Pricer:
@@ -97,10 +115,11 @@ class Pricer:
 
     def _correction(self, coefficients: Coefficients) -> Correction:
         if not coefficients.residual.pull.size:
-            nothing = np.zeros(0)
-            return Correction(coefficients.residual, nothing, nothing)
-        one, other = self.features({name: column(1, 2) for name in _VARIED}, np.array([1.0, 3.0]))
-        return Correction(coefficients.residual, one, other)
+            return Correction(coefficients.residual, None)
+        two = {name: column(1, 2) for name in _VARIED}
+        one, other = self.features(two, np.array([1.0, 3.0]))
+        slower, _ = self.features(two, np.array([np.e, 3.0]))
+        return Correction(coefficients.residual, Examples(one=one, other=other, slower=slower))
 
     def time(self, table: Table) -> StepTime:
         """Step time of each candidate, as the search compares them."""
@@ -110,8 +129,20 @@ class Pricer:
         return formula.shifted(self.correction.at(self.features(table, formula.total_s)))
 
     def full_time(self, table: Table) -> StepTime:
-        """Step time of each candidate with p90 and operations."""
-        return step_time(self._work, self._machine, layout(table), self._coefficients)
+        """Step time of each candidate with p90 and operations.
+
+        Each by itself: which measured rows count depends on how far apart the cases of a call are.
+        """
+        steps = [
+            step_time(
+                self._work,
+                self._machine,
+                layout(take(table, slice(row, row + 1))),
+                self._coefficients,
+            )
+            for row in range(rows(table))
+        ]
+        return _joined(steps)
 
     def formula(self, table: Table) -> Formula:
         """Step time of each candidate without the correction, which costs most of the work."""

@@ -1,6 +1,6 @@
 """What a person asks the planner: a model, a fleet, a goal, and the degrees that are fixed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from irongrid.domain.fleet import Fleet, Pool
@@ -9,13 +9,15 @@ from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.runtime import RUNTIMES, Ability
 from irongrid.domain.training import OPTIMIZERS, Training
 from irongrid.errors import Problem, SpecError
-from irongrid.planner.space import Space
+from irongrid.planner.space import WORDS, Space
 
 GOALS = ("time", "cost", "energy", "carbon")
 # Beyond these nothing is a plan any more, and 64-bit products of degrees would overflow.
 DEVICES_MAX = 2**24
 BATCH_MAX = 2**31
 SEQ_LEN_MAX = 2**27
+MODEL_MAX = 2**24
+KEEP_MAX = 1000
 
 Pin = int | str | bool
 
@@ -91,10 +93,14 @@ class Question:
         return tuple(pool for pool in self.fleet.pools if self.pool in (None, pool.name))
 
 
-PINS = frozenset(
-    {item.name for item in fields(ParallelPlan)} - {"runnable_by", "rank_map", "world_size"}
-    | {"dp"}
-)
+# What may be pinned: numbers with the largest that means anything, and words.
+_NUMBERS = {
+    "tp": DEVICES_MAX, "pp": DEVICES_MAX, "cp": DEVICES_MAX, "ep": DEVICES_MAX, "dp": DEVICES_MAX,
+    "dp_replicate": DEVICES_MAX, "dp_shard": DEVICES_MAX, "micro_batch": BATCH_MAX,
+    "grad_accum": BATCH_MAX, "virtual_stages": DEVICES_MAX, "sites": DEVICES_MAX,
+    "sync_every": BATCH_MAX,
+}  # fmt: skip
+PINS = frozenset({*_NUMBERS, *WORDS, "sequence_parallel"})
 
 
 def check(question: Question) -> None:
@@ -104,13 +110,10 @@ def check(question: Question) -> None:
         SpecError: what is wrong, and how to put it right.
     """
     problems = [*_of_model(question.model), *_of_training(question.training), *_of_fleet(question)]
-    problems += [
-        Problem(field=name, problem="no such field of a plan", fix=f"Use one of {sorted(PINS)}")
-        for name in question.pins
-        if name not in PINS
-    ]
-    if question.keep < 1:
-        problems.append(Problem(field="keep", problem="is below 1", fix="Ask for at least 1 plan"))
+    problems += _of_pins(question.pins)
+    if not 1 <= question.keep <= KEEP_MAX:
+        fix = f"Ask for 1 to {KEEP_MAX:,} plans"
+        problems.append(Problem(field="keep", problem=f"is {question.keep:,}", fix=fix))
     if problems:
         raise SpecError(problems)
     goal_of(question.goal)
@@ -118,6 +121,25 @@ def check(question: Question) -> None:
 
 def _wrong(name: str, problem: str, fix: str) -> SpecError:
     return SpecError([Problem(field=name, problem=problem, fix=fix)])
+
+
+def _of_pins(pins: Mapping[str, Pin]) -> Iterator[Problem]:
+    for name, value in pins.items():
+        if name in _NUMBERS:
+            most = _NUMBERS[name]
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                fix = f"Give a whole number from 1 to {most:,}"
+                yield Problem(field=name, problem=f"is {value!r}", fix=fix)
+        elif name in WORDS:
+            if value not in WORDS[name]:
+                fix = f"Use one of {', '.join(WORDS[name])}"
+                yield Problem(field=name, problem=f"{value!r} is not known", fix=fix)
+        elif name not in PINS:
+            known = {item.name for item in fields(ParallelPlan)}
+            problem = "cannot be pinned" if name in known else "no such field of a plan"
+            yield Problem(field=name, problem=problem, fix=f"Use one of {', '.join(sorted(PINS))}")
+        elif not isinstance(value, bool):
+            yield Problem(field=name, problem=f"is {value!r}", fix="Give true or false")
 
 
 def _of_model(model: ModelShape) -> list[Problem]:
@@ -131,9 +153,13 @@ def _of_model(model: ModelShape) -> list[Problem]:
             "experts.ffn": model.experts.ffn,
         }
     found = [
-        Problem(field=f"model.{name}", problem=f"is {value}", fix="Give a whole number above 0")
+        Problem(
+            field=f"model.{name}",
+            problem=f"is {value}",
+            fix=f"Give a whole number from 1 to {MODEL_MAX:,}",
+        )
         for name, value in positive.items()
-        if value < 1
+        if not 1 <= value <= MODEL_MAX
     ]
     if not found and model.heads % model.kv_heads:
         found.append(
@@ -143,8 +169,9 @@ def _of_model(model: ModelShape) -> list[Problem]:
                 fix="Give a divisor of the heads",
             )
         )
-    if model.vocab < 0:
-        found.append(Problem(field="model.vocab", problem="is below 0", fix="Give 0 or more"))
+    if not 0 <= model.vocab <= MODEL_MAX:
+        fix = f"Give a whole number from 0 to {MODEL_MAX:,}"
+        found.append(Problem(field="model.vocab", problem=f"is {model.vocab}", fix=fix))
     return found
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
+from irongrid.errors import SpecError
 from irongrid.planner.answer import Answer, Effort, Misfit, PricedPlan
 from irongrid.planner.explore import Found
 from irongrid.planner.misfit import misfit
@@ -35,8 +36,9 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
     check(question)
     plans: list[PricedPlan] = []
     effort = Effort()
-    for pool in usable(question):
-        found, spent = _of_pool(question, pool, coefficients)
+    searches = pool_searches(question, coefficients)
+    for one in searches:
+        found, spent = _of_pool(question, one)
         plans += found
         effort = added(effort, spent)
     plans += over_several_pools(question, coefficients)
@@ -45,7 +47,7 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
     return Answer(
         plans=explained(kept, question, coefficients) if explain else kept,
         effort=effort,
-        misfit=None if plans else _nearest_misfit(question, coefficients),
+        misfit=None if plans else _nearest_misfit(question, searches, coefficients),
     )
 
 
@@ -58,6 +60,25 @@ def over_several_pools(question: Question, coefficients: Coefficients) -> tuple[
     )
 
 
+def pool_searches(question: Question, coefficients: Coefficients) -> tuple[PoolSearch, ...]:
+    """The search of each usable pool that goes with what is pinned.
+
+    Raises:
+        SpecError: what is pinned goes with no pool.
+        Refused: a pool lacks the price or carbon intensity that the goal needs.
+    """
+    searches, refused = [], []
+    for pool in usable(question):
+        devices = question.devices or pool.devices
+        try:
+            searches.append(pool_search(question, pool, coefficients, devices))
+        except SpecError as error:
+            refused.append(error)
+    if refused and not searches:
+        raise refused[0]
+    return tuple(searches)
+
+
 def usable(question: Question) -> tuple[Pool, ...]:
     """The pools that have enough devices and compute in the training's precision."""
     least = question.devices or 1
@@ -68,22 +89,21 @@ def usable(question: Question) -> tuple[Pool, ...]:
     )
 
 
-def _nearest_misfit(question: Question, coefficients: Coefficients) -> Misfit:
+def _nearest_misfit(
+    question: Question, searches: tuple[PoolSearch, ...], coefficients: Coefficients
+) -> Misfit:
     """The misfit of the pool that lacks least."""
-    pools = usable(question) or question.pools
+    pools = tuple(one.pool for one in searches) or question.pools
     found = [misfit(question, pool, coefficients) for pool in pools]
     return min(found, key=lambda one: (one.code != "memory", one.missing_bytes))
 
 
-def _of_pool(
-    question: Question, pool: Pool, coefficients: Coefficients
-) -> tuple[tuple[PricedPlan, ...], Effort]:
-    most = question.devices or pool.devices
-    one = pool_search(question, pool, coefficients, most)
-    sizes = curve_sizes(pool, POINTS_MAX)
+def _of_pool(question: Question, one: PoolSearch) -> tuple[tuple[PricedPlan, ...], Effort]:
+    most = question.devices or one.pool.devices
+    sizes = curve_sizes(one.pool, POINTS_MAX)
     weights = goal_of(question.goal).weights
     if question.devices is None and set(weights) != {"time"}:
-        found = one.best(sizes, question.keep, together=True)
+        found = one.best_count(sizes, question.keep)
         return one.plans(found), found.effort
     found = one.best((most,), question.keep)
     effort = found.effort

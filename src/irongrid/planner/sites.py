@@ -25,7 +25,7 @@ from irongrid.planner.answer import PricedPlan
 from irongrid.planner.one_pool import pool_search, priced
 from irongrid.planner.pricing import Bill, Pricer
 from irongrid.planner.question import Pin, Question, goal_of
-from irongrid.planner.table import Floats, Table, rows, take
+from irongrid.planner.table import Floats, Table, take
 
 # Steps between two exchanges: DiLoCo was shown to learn well up to 500 (arXiv:2311.08105, 4.1).
 EVERY = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -181,15 +181,17 @@ def _of_group(
         pool.name: pool_search(part, pool, coefficients, question.fleet.devices)
         for pool in group.pools
     }
-    table = searches[slowest.name].best((part.devices,), question.keep).table
+    best = searches[slowest.name].best((part.devices,), question.keep)
+    table, score = best.table, best.score
     pricers = [searches[pool.name].pricer for pool in group.pools]
-    if not table or not rows(table):
+    if not len(score):
         return ()
     for pricer in pricers:
-        table = take(table, pricer.fits(table, pricer.memory(table)))
+        fits = pricer.fits(table, pricer.memory(table))
+        table, score = take(table, fits), score[fits]
     figures = _figures(table, pricers)
     weights = trained_weights(question, coefficients)
-    plans = priced(table, part, searches[slowest.name].pricer)
+    plans = priced(table, score, part, searches[slowest.name].pricer)
     spread = [
         _spread(row, plan, question, group, figures, weights) for row, plan in enumerate(plans)
     ]

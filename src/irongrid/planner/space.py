@@ -6,8 +6,9 @@ time). Families are rows of a table; knobs are added to the few families that ar
 are codes: their index in the tuples of `domain.plan`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
 from irongrid.planner.stage_split import with_relieved_ends
-from irongrid.planner.table import Array, Mask, Table, column, cross, options, rows, take
+from irongrid.planner.table import Array, Columns, Mask, Table, column, cross, options, rows, take
 
 WORDS: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
@@ -39,8 +40,11 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 # Shares of a stage's blocks are counted in these, so that a share is a whole number in a table.
 SHARES = 8
+# Larger degrees than anyone has published; pins may go beyond.
 TP_MAX = 64
+PP_MAX = 512
 CP_MAX = 64
+EP_MAX = 1024
 MICRO_BATCH_MAX = 256
 VIRTUAL_MAX = 16
 # A context-parallel rank with fewer tokens than this has no matrix product worth the name.
@@ -95,7 +99,8 @@ class Space:
 
 def divisors(number: int, most: int) -> tuple[int, ...]:
     """Divisors of a number, up to a bound."""
-    return tuple(d for d in range(1, min(number, most) + 1) if number % d == 0)
+    small = [d for d in range(1, isqrt(number) + 1) if number % d == 0]
+    return tuple(d for d in sorted({*small, *(number // d for d in small)}) if d <= most)
 
 
 def _powers(most: int) -> tuple[int, ...]:
@@ -124,22 +129,22 @@ def space_of(
         )
         if there
     ]
-    layers = model.layers
-    pipeline = set(divisors(layers, devices))
+    layers, stages = model.layers, min(devices, PP_MAX)
+    pipeline = set(divisors(layers, stages))
     if ability.uneven_stages:
-        pipeline |= set(divisors(layers + 2, min(devices, layers)))
-        pipeline |= set(_powers(min(devices, layers - 1)))
+        pipeline |= set(divisors(layers + 2, min(stages, layers)))
+        pipeline |= set(_powers(min(stages, layers - 1)))
     micro = [m for m in _powers(MICRO_BATCH_MAX) if training.global_batch % m == 0]
     return Space(
-        tp=divisors(_shared_heads(model), min(devices, TP_MAX)) if "tp" in axes else (1,),
+        tp=_tensor_splits(model, pool, devices) if "tp" in axes else (1,),
         pp=tuple(sorted(pipeline)) if "pp" in axes else (1,),
         cp=_powers(min(devices, CP_MAX, training.seq_len // TOKENS_MIN)) if "cp" in axes else (1,),
-        ep=divisors(model.experts.count, devices) if model.experts and "ep" in axes else (1,),
+        ep=_expert_splits(model, devices) if "ep" in axes else (1,),
         micro_batch=tuple(micro),
         virtual_stages=tuple(range(1, VIRTUAL_MAX + 1)),
         dp_shard=(1, 0, *(shard for shard in _SHARDS if shard < devices)),
         schedule=_ordered(SCHEDULES, ability.schedules),
-        zero=_ordered(ZERO, ability.zero),
+        zero=_ordered(ZERO, _distinct(ability.zero)),
         recompute=_ordered(RECOMPUTE, ability.recompute),
         recompute_share=(2, 4, 6, 8) if ability.partial_recompute else (8,),
         offload=_ordered(OFFLOADS, ability.offload) if tiers else ("none",),
@@ -150,16 +155,50 @@ def space_of(
     )
 
 
+def _distinct(zero: frozenset[str]) -> frozenset[str]:
+    """Without ZeRO-3 where there is FSDP: one way to shard under two libraries' names."""
+    return zero - {"3"} if "fsdp" in zero else zero
+
+
+def _tensor_splits(model: ModelShape, pool: Pool, devices: int) -> tuple[int, ...]:
+    """Ways to split every matrix evenly whose groups fill islands, or are filled by them.
+
+    Other groups would lie across two islands here and there, and the slowest sets the pace.
+    """
+    whole = divisors(_shared_heads(model), min(devices, TP_MAX))
+    return tuple(tp for tp in whole if model.ffn % tp == 0 and _tiles(pool, devices, tp))
+
+
+def _tiles(pool: Pool, devices: int, tp: int) -> bool:
+    island = island_of(pool)
+    return bool(pool.torus) or devices <= island or island % tp == 0 or tp % island == 0
+
+
+def island_of(pool: Pool) -> int:
+    """Devices that the fastest links join: an island's, or a node's where there are none."""
+    islands = [level.devices for level in pool.levels if level.name == "island"]
+    return max(islands[0], 1) if islands else pool.devices_per_node
+
+
 def _shared_heads(model: ModelShape) -> int:
     """How many ways attention may be split: no rank may hold a part of a key-value head."""
     return model.heads if model.latent is not None else model.kv_heads
 
 
-def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Ability) -> Space:
+def _expert_splits(model: ModelShape, devices: int) -> tuple[int, ...]:
+    if model.experts is None:
+        return (1,)
+    return divisors(model.experts.count, min(devices, EP_MAX))
+
+
+def narrowed(
+    space: Space, pins: Mapping[str, int | str | bool], model: ModelShape, pool: Pool,
+    ability: Ability,
+) -> Space:  # fmt: skip
     """The space with pinned fields at their values.
 
     Raises:
-        SpecError: a pin is outside what the fleet, the model or the runtime allows.
+        SpecError: a pin is outside what the pool, the model or the runtime allows.
     """
     known = {item.name for item in fields(Space)}
     changes: dict[str, tuple[int | str | bool, ...]] = {}
@@ -167,36 +206,55 @@ def narrowed(space: Space, pins: Mapping[str, int | str | bool], ability: Abilit
     for name, value in pins.items():
         if name not in known:
             continue
-        if name in WORDS and value not in WORDS[name]:
-            fix = f"Use one of {', '.join(WORDS[name])}"
-            problems.append(Problem(field=name, problem=f"{value!r} is not known", fix=fix))
-        elif name in ("schedule", "zero", "recompute", "offload", "compression") and (
-            value not in _allowed_words(name, ability)
-        ):
-            have = ", ".join(_ordered(WORDS[name], _allowed_words(name, ability)))
-            problem = f"{value!r} is not what this runtime can do"
-            problems.append(Problem(field=name, problem=problem, fix=f"Use one of {have}"))
-        elif name not in WORDS and name != "sequence_parallel" and int(value) < 1:
-            fix = "Give a whole number above 0"
-            problems.append(Problem(field=name, problem=f"is {value}", fix=fix))
-        elif name in ("tp", "cp", "ep") and value not in getattr(space, name):
-            have = getattr(space, name)
-            problem = f"{name}={value} does not go with this model, fleet and runtime"
-            fix = f"Use one of {', '.join(map(str, have))}"
+        allowed = _allowed_words(name, space, ability) if name in WORDS else getattr(space, name)
+        if (name in WORDS or name in ("tp", "cp", "ep")) and value not in allowed:
+            fix = f"Use one of {', '.join(map(str, _in_order(name, allowed)))}"
+            problem = _why_not(name, value, model, pool, ability)
             problems.append(Problem(field=name, problem=problem, fix=fix))
-        else:
-            changes[name] = (value,)
+        changes[name] = (value,)
     if problems:
         raise SpecError(problems)
     return replace(space, **changes)  # type: ignore[arg-type]
 
 
-def _allowed_words(name: str, ability: Ability) -> frozenset[str]:
+def _in_order(name: str, allowed: Collection[int | str | bool]) -> list[int | str | bool]:
+    return [word for word in WORDS.get(name, tuple(allowed)) if word in allowed]
+
+
+def _why_not(
+    name: str, value: int | str | bool, model: ModelShape, pool: Pool, ability: Ability
+) -> str:
+    """Why a pinned value is outside the space."""
+    said, heads = f"{name}={value}", _shared_heads(model)
+    if name == "offload_tier":
+        return f"pool {pool.name} has no {value} to offload to"
+    if name in WORDS or name not in ability.axes:
+        return f"{said} is not what this runtime can do"
+    number = int(value)
+    if number > pool.devices:
+        return f"{said} is more than the {pool.devices:,} devices of {pool.name}"
+    if name == "tp" and heads % number:
+        kind = "heads" if model.latent is not None else "key-value heads"
+        return f"{said} does not divide the {heads} {kind}"
+    if name == "tp" and model.ffn % number:
+        return f"{said} does not divide ffn={model.ffn}"
+    if name == "tp" and not _tiles(pool, pool.devices, number):
+        return f"groups of {said} do not fill islands of {island_of(pool)}: some lie across two"
+    if name == "ep" and model.experts is None:
+        return f"{said}, but the model has no experts"
+    if name == "ep" and model.experts is not None and model.experts.count % number:
+        return f"{said} does not divide the {model.experts.count} experts"
+    return f"{said} is not worth trying with this model and pool"
+
+
+def _allowed_words(name: str, space: Space, ability: Ability) -> frozenset[str]:
     return {
         "schedule": ability.schedules | {"1f1b"},
         "zero": ability.zero,
         "recompute": ability.recompute,
         "offload": ability.offload,
+        "offload_tier": frozenset(space.offload_tier),
+        "context": ability.contexts,
         "compression": ability.compressions,
     }[name]
 
@@ -248,7 +306,7 @@ def _matrices_split(model: ModelShape, tp: Array) -> Mask:
     return whole
 
 
-def _sequence_splits(table: Table, seq_len: int, model: ModelShape) -> Mask:
+def _sequence_splits(table: Columns, seq_len: int, model: ModelShape) -> Mask:
     """A causal sequence is cut in 2 x cp pieces, so that each rank gets an early and a late one."""
     pieces = np.where(table["cp"] > 1, (2 if model.causal else 1) * table["cp"], 1)
     ranks = table["devices"] // (table["tp"] * table["pp"])
@@ -275,7 +333,7 @@ def _pipelines(space: Space) -> Table:
     }
 
 
-def _stages_fit(table: Table, layers: int, ability: Ability, named: bool) -> Mask:
+def _stages_fit(table: Columns, layers: int, ability: Ability, named: bool) -> Mask:
     """Whether blocks divide over the stages, and micro-batches fill the schedule.
 
     A runtime with uneven stages gives the first and the last stage fewer blocks, as they also hold
@@ -315,7 +373,7 @@ def fullest(pp: Array, pieces: Array, layers: int) -> Array:
     return np.where((layers % pieces == 0) | ((layers + 2) % pieces == 0), rounds, -(-layers // pp))
 
 
-def _experts_fold(table: Table, model: ModelShape) -> Mask:
+def _experts_fold(table: Columns, model: ModelShape) -> Mask:
     if model.experts is None:
         return np.asarray(table["ep"] == 1)
     ranks = table["dp"] * table["cp"] * table["tp"]

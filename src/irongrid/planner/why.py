@@ -1,6 +1,5 @@
 """Why this plan: what binds it, what comes next, and what more hardware would bring."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from irongrid.cost.coefficients import Coefficients
@@ -8,15 +7,22 @@ from irongrid.cost.inputs import layout_of, machine_of, work_of
 from irongrid.cost.step import step_time
 from irongrid.domain.fleet import Level, Pool
 from irongrid.domain.plan import ParallelPlan
+from irongrid.errors import SpecError
 from irongrid.planner.answer import PricedPlan
 from irongrid.planner.one_pool import curve_sizes, pool_search
-from irongrid.planner.question import Question
+from irongrid.planner.question import DEVICES_MAX, Question
 
 GIB = 2**30
+# Reasons that a person reads at a glance; those after them are for whoever asks for all.
+AT_A_GLANCE = 3
 # A figure below this share of the step is not worth a word.
 _NOTABLE = 0.03
-# Memory is what binds where this much of it is taken.
-_FULL = 0.9
+# Memory is what binds where this much of it is taken, and traffic or the bubble where this share of
+# the step is spent on it.
+_FULL, _BINDING = 0.9, 0.15
+# Steps that differ by less are alike: the search leaves a thousandth open.
+_ALIKE = 1e-3
+_TRAFFIC = ("tp", "cp", "ep", "pp", "dp")
 _NAMES = {
     "compute": "compute",
     "tp": "tensor-parallel traffic",
@@ -34,22 +40,25 @@ _NAMES = {
 def explained(
     plans: tuple[PricedPlan, ...], question: Question, coefficients: Coefficients
 ) -> tuple[PricedPlan, ...]:
-    """The plans with their reasons; the best one with all of them."""
+    """The plans with their reasons, weightiest first; the best one with all of them."""
     if not plans:
         return ()
     best, others = plans[0], plans[1:]
     pool = question.fleet.pool(best.pool)
+    # What more of one pool would bring says little about a plan over several.
     spread = bool(best.plan.stage_pools or best.plan.replicas) or best.plan.sites > 1
     reasons = (
-        *best.why,
-        *([_parts(best)] if spread else _binds(best, pool, question)),
+        *(best.why[:1] if spread else [_binds(best, pool)]),
         *(_next_best(best, other) for other in others[:1]),
-        # What more of one pool would bring says little about a plan over several.
-        *(() if spread else _would_help(best, pool, question, coefficients)),
+        *(best.why[1:] if spread else [_would_help(best, pool, question, coefficients)]),
+        _parts(best),
     )
     return (
         replace(best, why=reasons),
-        *(replace(other, why=(_next_best(best, other, named=False),)) for other in others),
+        *(
+            replace(other, why=(*other.why, _next_best(best, other, named=False)))
+            for other in others
+        ),
     )
 
 
@@ -79,20 +88,31 @@ def _parts(best: PricedPlan) -> str:
     return f"{compute:.0%} of the step is compute{rest}."
 
 
-def _binds(best: PricedPlan, pool: Pool, question: Question) -> Iterator[str]:
-    yield _parts(best)
+def _binds(best: PricedPlan, pool: Pool) -> str:
+    """What keeps the plan from being faster: memory, bandwidth, the batch, or else compute."""
+    plan, step = best.plan, best.step_time_s
     used = best.peak_memory_bytes_p95 / pool.accelerator.memory_bytes
-    gib = best.peak_memory_bytes_p95 / GIB
+    gib = f"{best.peak_memory_bytes_p95 / GIB:.1f} GiB is {used:.0%} of a device"
+    traffic = {name: best.parts_s[name] / step for name in _TRAFFIC}
+    most, bubble = max(traffic, key=lambda name: traffic[name]), best.parts_s["bubble"] / step
+    binding: list[tuple[str, str]] = []
     if used > _FULL:
-        kept = "" if best.plan.recompute == "none" else ", which is why it recomputes"
-        yield f"Memory binds: {gib:.1f} GiB is {used:.0%} of a device{kept}."
-    elif best.plan.grad_accum == 1:
-        yield (
-            f"The batch binds: every data-parallel rank has one micro-batch, so no more than "
-            f"{question.training.global_batch:,} of them could work."
-        )
-    else:
-        yield f"Memory does not bind: {gib:.1f} GiB is {used:.0%} of a device."
+        why = ", so it recomputes" if plan.recompute != "none" else ""
+        binding.append(("memory", gib + why))
+    if sum(traffic.values()) > _BINDING:
+        share = f"{sum(traffic.values()):.0%} of the step waits for it"
+        binding.append(("bandwidth", f"{share}, most for {_NAMES[most]}"))
+    if plan.grad_accum == 1:
+        binding.append(("the batch", "every data-parallel rank has one micro-batch"))
+    elif bubble > _BINDING:
+        few = f"{plan.grad_accum:,} micro-batches over {plan.pp} stages"
+        binding.append(("the batch", f"{few} leave a bubble of {bubble:.0%} of the step"))
+    if not binding:
+        binding.append(("compute", f"{best.parts_s['compute'] / step:.0%} of the step; {gib}"))
+    (name, detail), *more = binding
+    rest = "".join(f", and {also} ({detail})" for also, detail in more)
+    first = f" binds ({detail}){rest}." if more else f" binds: {detail}."
+    return name[0].upper() + name[1:] + first
 
 
 def _next_best(best: PricedPlan, other: PricedPlan, named: bool = True) -> str:
@@ -102,19 +122,35 @@ def _next_best(best: PricedPlan, other: PricedPlan, named: bool = True) -> str:
     name = f"The next best is {describe(other.plan)}" if named else "Against the best"
     if other.devices != best.devices or other.pool != best.pool:
         name += f" on {other.devices:,} of {other.pool}"
-    how = "slower" if slower >= 0 else "faster"
-    text = f"{name}: {abs(slower):.1%} {how}"
+    if abs(slower) < _ALIKE:
+        return f"{name}: as fast, within a thousandth."
+    text = f"{name}: {abs(slower):.1%} {'slower' if slower > 0 else 'faster'}"
     if slower > 0 and more[worst] > 0:
         text += f", as {_NAMES[worst]} takes {more[worst] * 1000:,.0f} ms more"
+    if slower < 0:
+        text += _at_what_price(best, other)
     return text + "."
+
+
+def _at_what_price(best: PricedPlan, other: PricedPlan) -> str:
+    """What a faster plan takes more of, so that it is not the best."""
+    pairs = {
+        "money": (best.usd_per_step, other.usd_per_step),
+        "energy": (best.energy_j_per_step, other.energy_j_per_step),
+        "carbon": (best.co2_g_per_step, other.co2_g_per_step),
+    }
+    more = {name: dear / cheap - 1 for name, (cheap, dear) in pairs.items() if cheap and dear}
+    name = max(more, key=lambda name: more[name], default="")
+    return f" for {more[name]:.1%} more {name}" if name and more[name] > _ALIKE else ""
 
 
 def _would_help(
     best: PricedPlan, pool: Pool, question: Question, coefficients: Coefficients
-) -> Iterator[str]:
+) -> str:
     faster = _with_twice_the_network(best, pool, question, coefficients)
-    yield f"Twice the network would make this plan {faster:.1%} faster."
-    yield _with_more_devices(best, pool, question, coefficients)
+    more = _with_more_devices(best, pool, question, coefficients)
+    network = f"make this plan {faster:.1%} faster" if faster > _ALIKE / 2 else "bring nothing"
+    return f"Twice the network would {network}; {more}."
 
 
 def _with_twice_the_network(
@@ -139,20 +175,23 @@ def _with_more_devices(
     best: PricedPlan, pool: Pool, question: Question, coefficients: Coefficients
 ) -> str:
     """What one more device would bring, or else the next count that brings anything."""
-    devices = best.devices
-    wider = replace(pool, nodes=max(pool.nodes, -(-2 * devices // pool.devices_per_node)))
+    devices, most = best.devices, min(2 * best.devices, DEVICES_MAX)
+    wider = replace(pool, nodes=max(pool.nodes, -(-most // pool.devices_per_node)))
+    sizes = tuple(n for n in curve_sizes(wider, 64) if devices + 1 < n <= most)
     # The count itself is free here; what is pinned stays pinned.
-    one = pool_search(replace(question, goal="time"), wider, coefficients, wider.devices)
-    more = one.plans(one.best((devices + 1,), 1, together=True))
-    if more and more[0].step_time_s < best.step_time_s:
-        return f"One more device: {best.step_time_s / more[0].step_time_s - 1:.1%} faster."
-    sizes = tuple(n for n in curve_sizes(wider, 64) if devices < n <= 2 * devices)
-    for size in sizes:
-        found = one.plans(one.best((size,), 1, together=True))
-        if found and found[0].step_time_s < best.step_time_s * (1 - _NOTABLE / 3):
-            gain = best.step_time_s / found[0].step_time_s - 1
+    asked = replace(question, goal="time")
+    for size in (devices + 1, *sizes):
+        try:
+            one = pool_search(asked, wider, coefficients, size)
+        except SpecError:
+            continue  # what is pinned does not go with so many
+        found = one.plans(one.best((size,), 1))
+        gain = best.step_time_s / found[0].step_time_s - 1 if found else 0.0
+        if size == devices + 1 and gain > 0:
+            return f"one more device would bring {gain:.1%}"
+        if gain > _NOTABLE / 3:
             return (
-                f"One more device brings nothing, as {devices + 1:,} do not divide evenly or run "
-                f"slower; the next useful count is {size:,}: {gain:.0%} faster."
+                f"one more device brings nothing, as {devices + 1:,} do not divide evenly or run "
+                f"slower, and {size:,} in all are {gain:.0%} faster"
             )
-    return f"More devices bring nothing, up to {2 * devices:,}."
+    return f"more devices bring nothing, up to {most:,}"

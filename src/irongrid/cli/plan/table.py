@@ -10,6 +10,7 @@ from irongrid.cli.wording import cells
 from irongrid.domain.curve import ScalingCurve
 from irongrid.planner.answer import PricedPlan
 from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.why import AT_A_GLANCE
 from irongrid.units import format_bytes
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def show(screen: Screen, report: Report) -> None:
     if len(best.stage_memory) > 1:
         screen.say(words.stages_memory(best))
     screen.say()
-    for sentence in best.why:
+    for sentence in best.why[:AT_A_GLANCE]:
         screen.say(sentence)
     runs = ", ".join(best.plan.runnable_by)
     screen.say(f"Runs on {runs}." if runs else "No runtime that is known here runs it yet.")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from irongrid.cli.failures import DONE, THE_ANSWER_IS_NO, wrong_input
+from irongrid.cli.failures import DONE, INTERRUPTED, THE_ANSWER_IS_NO, Shown, wrong_input
+from irongrid.cli.patience import patience
 from irongrid.cli.plan import objects, table
 from irongrid.cli.plan.exporting import Exported, best_export
 from irongrid.cli.plan.files import write_files, write_text
@@ -90,11 +91,19 @@ class Options:
 def plan(options: Options) -> int:
     """Answer the question, and show as much of it as was asked for."""
     screen = Screen(as_json=options.as_json)
+    try:
+        return _plan(screen, options)
+    except KeyboardInterrupt:
+        return _stopped(screen)
+
+
+def _plan(screen: Screen, options: Options) -> int:
     with as_typed():
         check_words(options)
         asked = _asked(options)
         coefficients = _coefficients(screen, options, asked)
-        exported = _answered(options, asked, coefficients)
+        with patience(screen, "searching"):
+            exported = _answered(options, asked, coefficients)
     answer, files = exported.answer, exported.files
     for assumption in asked.assumed:
         screen.note(f"assumed: {assumption}")
@@ -102,7 +111,8 @@ def plan(options: Options) -> int:
         return _nothing(screen, asked, answer)
     if exported.obstacle:
         screen.note(f"passed over a better plan: {exported.obstacle}")
-    report = _report(options, asked, answer, coefficients)
+    with patience(screen, "drawing up the report"):
+        report = _report(options, asked, answer, coefficients)
     if options.to:
         write_files(Path(options.to), files)
     if not options.as_json:
@@ -115,6 +125,18 @@ def plan(options: Options) -> int:
         value["files"] = files
     screen.answer(value)
     return DONE
+
+
+def _stopped(screen: Screen) -> int:
+    """Ctrl-C: nothing was found yet, and nothing written."""
+    fix = "a fixed --devices N or a pinned degree, such as --tp 8, makes the search shorter"
+    said = Shown(
+        exit_code=INTERRUPTED, code="stopped", problem="stopped before the answer", fix=fix
+    )
+    for line in said.lines():
+        screen.note(line)
+    screen.answer(said.as_json())
+    return said.exit_code
 
 
 def _asked(options: Options) -> Asked:
