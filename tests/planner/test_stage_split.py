@@ -1,15 +1,20 @@
 """Stages of unequal depth: where they are proposed, what they cost, and what exports write."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from tests.planner.world import A100, coefficients, pool, question
+from tests.planner.world import A100, GIB, coefficients, pool, question
 
 from irongrid.cost.columns import StepTime
 from irongrid.cost.inputs import layout_of, machine_of, work_of
 from irongrid.cost.step import step_time
+from irongrid.domain.fleet import Accelerator
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.training import Training
-from irongrid.planner.answer import PricedPlan
+from irongrid.errors import SpecError
+from irongrid.planner.answer import Answer, PricedPlan
 from irongrid.planner.exports import export
 from irongrid.planner.search import search
 from irongrid.planner.stage_split import head_blocks, relieved, stage_layers
@@ -118,6 +123,55 @@ def test_the_offered_split_is_priced_as_the_same_plan_is_elsewhere() -> None:
 
     # What measured rows teach is cut off by the reach of all rows priced together.
     assert priced.step_time_s == pytest.approx(float(again.p50_s[0]), rel=1e-4)
+
+
+def test_a_fixed_split_is_kept_and_priced_with_its_own_blocks() -> None:
+    wanted = best(LARGE_VOCAB, stage_layers="10, 9,8,5")
+    middle = best(LARGE_VOCAB, stage_layers="7,7,11,7")
+
+    assert wanted.plan.stage_layers == (10, 9, 8, 5)
+    assert wanted.plan.pp == 4
+    assert best(LARGE_VOCAB, pp=4).step_time_s < wanted.step_time_s < middle.step_time_s
+    # Not one of the stages that are the fullest where blocks are spread as the search spreads them.
+    peaks = [stage.peak_memory_bytes_p95 for stage in middle.stage_memory]
+    assert peaks[2] > max(peaks[1], peaks[3])
+
+
+def test_a_fixed_split_of_which_only_the_average_stage_fits_is_not_offered() -> None:
+    pins = {"stage_layers": "5,5,17,5", "tp": 1, "micro_batch": 1, "recompute": "none"}
+
+    def plans(device: Accelerator) -> Answer:
+        asked = question(LARGE_VOCAB, RUN, pool(32, device), pins={"schedule": "1f1b", **pins})
+        return search(asked, COEFFICIENTS)
+
+    roomy = replace(A100, memory_bytes=200 * GIB)
+    stages = plans(roomy).best.stage_memory
+    needs = [stage.peak_memory_bytes_p95 for stage in stages]
+    average = sum(needs) // len(needs)
+    assert needs.index(max(needs)) == 2
+
+    answer = plans(replace(roomy, memory_bytes=(average + max(needs)) // 2))
+
+    assert all(stage.peak_memory_bytes_p95 <= (average + max(needs)) // 2
+               for plan in answer.plans for stage in plan.stage_memory)  # fmt: skip
+    assert stages not in [plan.stage_memory for plan in answer.plans]
+
+
+@pytest.mark.parametrize(
+    ("pins", "runtime", "said"),
+    [
+        ({"stage_layers": "8,8,8"}, "megatron", "they add up to 24. Give out all 32 layers"),
+        ({"stage_layers": "8,8,8,x"}, "megatron", "is '8,8,8,x'"),
+        ({"stage_layers": "0,16,16"}, "megatron", "Give the layers of each stage"),
+        ({"stage_layers": "9,9,9,5", "pp": 8}, "megatron", "there are 4 stages, and pp=8"),
+        ({"stage_layers": "9,9,9,5"}, "deepspeed", "deepspeed has stages of equal depth only"),
+    ],
+)
+def test_a_split_that_cannot_be_says_why(pins: dict[str, Any], runtime: str, said: str) -> None:
+    training = Training(global_batch=128, seq_len=4096, runtime=runtime)
+
+    with pytest.raises(SpecError, match=said):
+        search(question(LARGE_VOCAB, training, pool(32), pins=pins), COEFFICIENTS)
 
 
 @pytest.mark.parametrize(

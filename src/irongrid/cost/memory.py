@@ -27,14 +27,25 @@ _USUAL_BYTES = 80e9
 
 
 def peak_memory(
-    work: Work, machine: Machine, layout: Layout, coefficients: MemoryCoefficients
+    work: Work,
+    machine: Machine,
+    layout: Layout,
+    coefficients: MemoryCoefficients,
+    stage_layers: Sequence[int] = (),
 ) -> PeakMemory:
     """Bytes at the peak of one step, by part, at the stage that needs most.
 
     The peak of an optimizer step lies in a backward pass: all gradients exist, and the most
     micro-batches are in flight.
+
+    Args:
+        stage_layers: blocks of each stage of all plans; empty is what the layouts say.
     """
-    stages = fullest_stages(work, layout, coefficients.waiting_chunks)
+    waiting, like = coefficients.waiting_chunks, np.ones_like(np.asarray(layout.pp, np.float64))
+    stages = tuple(
+        stage_at(work, layout, rank * like, waiting, blocks=blocks * like)
+        for rank, blocks in enumerate(stage_layers)
+    ) or fullest_stages(work, layout, waiting)
     best, *others = (
         _peak(work, parts, coefficients)
         for parts in _parts_of_stages(work, machine, layout, stages, coefficients)

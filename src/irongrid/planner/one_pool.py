@@ -16,6 +16,7 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import plan_of
 from irongrid.planner.space import Space, families, narrowed, space_of
+from irongrid.planner.stage_split import with_split
 from irongrid.planner.table import Floats, Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
@@ -143,12 +144,21 @@ def pool_search(
     """The search of one pool."""
     site = question.fleet.site(pool.site)
     pricer = Pricer(
-        question.model, question.training, pool, site, goal_of(question.goal), coefficients
+        question.model,
+        question.training,
+        pool,
+        site,
+        goal_of(question.goal),
+        coefficients,
+        question.stage_layers,
     )
     space = question.space or space_of(
         question.model, question.training, pool, devices, question.ability
     )
-    space = narrowed(space, question.pins, question.model, pool, question.ability)
+    pins = dict(question.pins)
+    if question.stage_layers:
+        pins["pp"] = len(question.stage_layers)
+    space = narrowed(space, pins, question.model, pool, question.ability)
     return PoolSearch(question, pool, space, pricer)
 
 
@@ -189,7 +199,8 @@ def pinned(table: Table, question: Question) -> Table:
         fits &= table["dp"] > 1
     # One pool is one site, in step at every step.
     fits &= all(int(pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
-    return take(table, fits)
+    table = take(table, fits)
+    return with_split(table, question.stage_layers) if question.stage_layers else table
 
 
 def priced(
@@ -209,7 +220,7 @@ def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> Pri
     bill, pool = pricer.bill(one, step), pricer.pool
     devices, seconds = int(one["devices"][0]), float(step.p50_s[0])
     could = devices * pool.accelerator.flops_per_s[question.training.precision] * seconds
-    plan = plan_of(one, 0, question.model, question.training)
+    plan = plan_of(one, 0, question.model, question.training, question.stage_layers)
     return PricedPlan(
         plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
         pool=pool.name,

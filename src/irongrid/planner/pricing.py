@@ -89,10 +89,15 @@ class Pricer:
         site: Site,
         goal: Goal,
         coefficients: Coefficients,
+        stage_layers: tuple[int, ...] = (),
     ) -> None:
+        """
+        Args:
+            stage_layers: blocks of each stage of all candidates, where they are fixed.
+        """
         assert coefficients.memory is not None, "coefficients were read without those of memory"
         self.pool, self.site, self.goal = pool, site, goal
-        self._model, self._training = model, training
+        self._model, self._training, self._stage_layers = model, training, stage_layers
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
         self.correction = self._correction(coefficients)
@@ -155,7 +160,9 @@ class Pricer:
 
     def memory(self, table: Table) -> PeakMemory:
         """Peak memory of each candidate."""
-        return peak_memory(self._work, self._machine, layout(table), self._memory)
+        return peak_memory(
+            self._work, self._machine, layout(table), self._memory, self._stage_layers
+        )
 
     def stage_memory(self, plan: ParallelPlan) -> tuple[StageMemory, ...]:
         """Peak memory of each stage of one plan, which is never more than `memory` says."""

@@ -41,11 +41,17 @@ def layout(table: Table) -> Layout:
     )
 
 
-def plan_of(table: Table, row: int, model: ModelShape, training: Training) -> ParallelPlan:
-    """One candidate as a plan."""
+def plan_of(
+    table: Table, row: int, model: ModelShape, training: Training, split: tuple[int, ...] = ()
+) -> ParallelPlan:
+    """One candidate as a plan.
+
+    Args:
+        split: blocks of each stage where they are fixed.
+    """
     cell = {name: int(values[row]) for name, values in table.items()}
     word = {name: WORDS[name][cell[name]] for name in WORDS}
-    blocks = stage_layers(model.layers, cell["pp"], cell["last_blocks"])
+    blocks = split or stage_layers(model.layers, cell["pp"], cell["last_blocks"])
     share = cell["recompute_share"]
     partly = word["recompute"] != "none" and share < SHARES
     plan = ParallelPlan(

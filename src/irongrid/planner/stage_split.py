@@ -59,6 +59,24 @@ def with_relieved_ends(table: Table, model: ModelShape, training: Training) -> T
     return join([table, again])
 
 
+def with_split(table: Table, split: tuple[int, ...]) -> Table:
+    """The families of so many stages, each once, with these blocks on each stage.
+
+    Args:
+        table: families of `len(split)` stages.
+    """
+    # Pieces of a stage are equally long.
+    whole = np.gcd.reduce(split) % np.maximum(table["virtual_stages"], 1) == 0
+    once = table["last_blocks"] >= sum(split) // len(split)
+    table = take(table, whole & once)
+    blocks = np.ones_like(table["pp"])
+    return table | {
+        "blocks": max(split) * blocks,
+        "last_blocks": split[-1] * blocks,
+        "short_ends": 0 * blocks,
+    }
+
+
 def head_blocks(model: ModelShape, training: Training) -> float:
     """What the last stage computes besides its blocks, in blocks."""
     work = work_of(model, training)

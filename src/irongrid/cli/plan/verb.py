@@ -35,6 +35,7 @@ from irongrid.spec import load_job_file
 
 PINS = (
     "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
+    "stage_layers",
     "schedule", "zero", "recompute", "offload", "offload_tier", "context", "compression",
 )  # fmt: skip
 # What a file says about the training itself, so that an option beside it would contradict it.
@@ -66,6 +67,7 @@ class Options:
     dp_shard: int | None
     micro_batch: int | None
     virtual_stages: int | None
+    stage_layers: str
     schedule: str
     zero: str
     recompute: str
