@@ -11,11 +11,14 @@ from irongrid.domain.fleet import Pool, WideLink
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.training import Training
 from irongrid.planner.answer import PricedPlan
+from irongrid.planner.curve import scaling_curve
 from irongrid.planner.matrix import communication_matrix
+from irongrid.planner.pareto import pareto_front
 from irongrid.planner.question import Question
 from irongrid.planner.rank_map import rank_map
 from irongrid.planner.search import search
-from irongrid.planner.sites import across_sites, exchange_s, steps_between, trained_weights
+from irongrid.planner.sites import across_sites, trained_weights
+from irongrid.planner.wide import exchange_s, steps_between
 
 COEFFICIENTS = coefficients()
 NORTH = pool(64, H100, name="north", site="hamina")
@@ -42,7 +45,7 @@ def ask(*pools: Pool, rate: float = FAST, runtime: str = "any", **more: Any) -> 
 
 
 def best(question: Question) -> PricedPlan:
-    return across_sites(question, COEFFICIENTS)[0]
+    return across_sites(question, COEFFICIENTS).plans[0]
 
 
 @cache
@@ -135,7 +138,7 @@ def test_the_fewest_steps_that_hide_an_exchange(
 def test_no_sites_where_they_cannot_or_were_not_asked_for(
     pools: tuple[Pool, ...], more: dict[str, Any]
 ) -> None:
-    assert across_sites(ask(*pools, **more), COEFFICIENTS) == ()
+    assert across_sites(ask(*pools, **more), COEFFICIENTS).plans == ()
 
 
 def test_unequal_sites_each_give_what_the_smaller_has() -> None:
@@ -145,7 +148,7 @@ def test_unequal_sites_each_give_what_the_smaller_has() -> None:
 
 
 def test_a_count_of_devices_is_shared_equally() -> None:
-    assert {plan.devices for plan in across_sites(ask(devices=96), COEFFICIENTS)} == {96}
+    assert {plan.devices for plan in across_sites(ask(devices=96), COEFFICIENTS).plans} == {96}
 
 
 def test_money_energy_and_carbon_are_what_all_sites_take() -> None:
@@ -188,7 +191,7 @@ def test_the_slower_sites_step_counts() -> None:
 
 def test_three_joined_sites_go_together_or_in_pairs() -> None:
     three = ask(NORTH, WEST, SOUTH, batch=768, keep=3)
-    pairs = across_sites(replace(three, pins={"sites": 2}), COEFFICIENTS)
+    pairs = across_sites(replace(three, pins={"sites": 2}), COEFFICIENTS).plans
 
     assert best(three).pool == "north+west+south"
     assert {plan.pool for plan in pairs} == {"north+west", "north+south", "west+south"}
@@ -199,7 +202,7 @@ def test_sites_without_a_link_of_their_own_do_not_go_together() -> None:
         WideLink(sites=("hamina", other), bytes_per_s=FAST, latency_s=0.05)
         for other in ("iowa", "santiago")
     )
-    plans = across_sites(ask(NORTH, WEST, SOUTH, links=links, keep=2), COEFFICIENTS)
+    plans = across_sites(ask(NORTH, WEST, SOUTH, links=links, keep=2), COEFFICIENTS).plans
 
     assert {plan.pool for plan in plans} == {"north+west", "north+south"}
 
@@ -229,8 +232,8 @@ def test_host_memory_that_is_too_small_or_unknown() -> None:
         [replace(one, host_memory_bytes=size) for one in (NORTH, WEST)] for size in (8 * 2**30, 0)
     )
 
-    assert across_sites(ask(*tiny, rate=SLOW / 10, pins=pins), COEFFICIENTS) == ()
-    assert across_sites(ask(*unknown, rate=SLOW / 10, pins=pins), COEFFICIENTS)
+    assert across_sites(ask(*tiny, rate=SLOW / 10, pins=pins), COEFFICIENTS).plans == ()
+    assert across_sites(ask(*unknown, rate=SLOW / 10, pins=pins), COEFFICIENTS).plans
 
 
 def test_adapters_are_all_that_is_sent() -> None:
@@ -267,3 +270,79 @@ def test_a_site_has_its_own_devices() -> None:
     assert sorted(placed.device_of.tolist()) == list(range(16))
     # Two stages, and in each four ranks of the first site and then four of the second.
     assert (placed.coordinates[:, 0] == [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4).all()
+
+
+def test_fewer_devices_of_each_site_where_all_of_them_cannot_be_used() -> None:
+    # 12 samples and 24 layers leave nothing to split 7 or 49 ways.
+    odd = [pool(56, H100, name=one.name, site=one.site, node=7) for one in (NORTH, WEST)]
+    found = search(ask(*odd, batch=24), COEFFICIENTS, explain=False)
+    over_sites = across_sites(ask(*odd, batch=24), COEFFICIENTS)
+
+    assert over_sites.plans
+    assert all(plan.devices < 112 for plan in over_sites.plans)
+    assert over_sites.effort.candidates > 0
+    assert found.effort.candidates > over_sites.effort.candidates
+
+
+def test_the_curve_and_the_front_go_on_where_one_site_ends() -> None:
+    curve = scaling_curve(ask(), COEFFICIENTS)
+    speed = {point.devices: point.work_per_s_p50 for point in curve.points}
+    front = pareto_front(ask(), COEFFICIENTS)
+
+    assert max(speed) == 128
+    assert speed[128] > speed[64]
+    assert {point.span for point in curve.points if point.devices > 64} == {"any"}
+    assert front[0].plan.sites == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "problem", "fix"),
+    [
+        ({"rate": HOPELESS, "pins": {"sites": 2}}, "does not hide an exchange", "a link of"),
+        (
+            {"rate": SLOW, "pins": {"sites": 2, "sync_every": 1}},
+            "one backward pass is",
+            "exchange every",
+        ),
+        ({"runtime": "megatron", "pins": {"sites": 2}}, "megatron does not train over", "any"),
+        ({"pins": {"sites": 3}}, "3 sites are asked for", "links between its sites"),
+        ({"batch": 511, "pins": {"sites": 2}}, "cannot share a batch of 511", "multiples of 2"),
+        ({"pins": {"sites": 2, "pp": 32}}, "at each of 2 sites, no plan divides", "leave pp open"),
+    ],
+)
+def test_sites_that_are_asked_for_and_cannot_be_say_why(
+    more: dict[str, Any], problem: str, fix: str
+) -> None:
+    found = search(ask(**more), COEFFICIENTS).misfit
+
+    assert found is not None
+    assert problem in found.problem
+    assert any(fix in one for one in found.fixes), found.fixes
+
+
+def test_the_link_that_is_offered_hides_the_exchange() -> None:
+    pins = {"sites": 2}
+    found = search(ask(rate=HOPELESS, pins=pins), COEFFICIENTS).misfit
+    assert found is not None
+    (fix,) = found.fixes
+    rate = float(fix.removeprefix("a link of ").partition(" ")[0].replace(",", "")) * 1e9 / 8
+
+    assert across_sites(ask(rate=1.01 * rate, pins=pins), COEFFICIENTS).plans
+    assert not across_sites(ask(rate=0.9 * rate, pins=pins), COEFFICIENTS).plans
+
+
+def test_the_steps_that_are_offered_hide_the_exchange() -> None:
+    pins = {"sites": 2, "sync_every": 1}
+    found = search(ask(rate=SLOW, pins=pins), COEFFICIENTS).misfit
+    assert found is not None
+    every = int(found.fixes[0].removeprefix("exchange every ").partition(" ")[0])
+
+    assert across_sites(ask(rate=SLOW, pins={"sync_every": every}), COEFFICIENTS).plans
+    assert not across_sites(ask(rate=SLOW, pins={"sync_every": every // 2}), COEFFICIENTS).plans
+
+
+def test_every_plan_over_sites_says_how_often_they_meet() -> None:
+    plans = search(ask(rate=SLOW, pins={"sites": 2}), COEFFICIENTS).plans
+
+    assert len(plans) > 1
+    assert all(f"every {plan.plan.sync_every} steps" in " ".join(plan.why) for plan in plans)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,7 +73,16 @@ def test_weights_are_read_from_text() -> None:
 
 
 def test_the_usual_precision_is_what_the_devices_have() -> None:
-    assert usual_precision(FLEET) == "bf16"
+    assert usual_precision(FLEET, "megatron") == "bf16"
+
+
+def test_the_usual_precision_is_one_that_the_runtime_knows() -> None:
+    (pool,) = FLEET.pools
+    old = replace(pool.accelerator, flops_per_s={"fp16": 1e14, "fp32": 1e13})
+    fleet = replace(FLEET, pools=(replace(pool, accelerator=old),))
+
+    assert usual_precision(fleet, "megatron") == "fp16"
+    assert usual_precision(fleet, "torchtitan") == "fp32"
 
 
 def job(**task: Any) -> JobSpec:

@@ -107,7 +107,7 @@ class Misfit:
     """Why nothing works, and the smallest change that would.
 
     Attributes:
-        code: `memory`, `divisibility` or `runtime`.
+        code: `memory`, `divisibility`, `runtime` or `network`.
         missing_bytes: memory that the leanest plan lacks on each device; 0 where that is not why.
         fixes: changes that would do, smallest first.
     """

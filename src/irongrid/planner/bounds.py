@@ -10,7 +10,7 @@ What measured rows have taught may lower a time again: by no more than the least
 way to recompute and any time from the formulas' bound upwards, see `planner/correction.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class Bounds:
 
     def __init__(self, pricer: Pricer, space: Space) -> None:
         self._pricer = pricer
-        self._compressions = tuple({NONE, *space.codes("compression")})
+        compressions = tuple(sorted({NONE, *space.codes("compression")}))
+        self._compression = pricer.cheapest_compression(compressions)
         self._sequence_parallel = int(True in space.sequence_parallel)
         self._recomputes = space.codes("recompute")
         offloads = set(space.codes("offload"))
@@ -61,28 +62,15 @@ class Bounds:
 
     def _score(self, table: Table, rough: bool) -> Floats:
         corner = self._corner(table, _NOTHING, NONE)
-        least = np.full(rows(table), np.inf)
-        corners = [corner]
-        if "compression" not in table:
-            like = table["tp"]
-            corners = [
-                corner | {"compression": np.full_like(like, code)} for code in self._compressions
-            ]
-        formulas = [self._pricer.formula(one) for one in corners]
-        shifts: Sequence[Floats | float] = [self._pricer.correction.least] * len(formulas)
-        if not rough:
-            shifts = self._shifts(table, corner, formulas)
-        for one, formula, shift in zip(corners, formulas, shifts, strict=True):
-            least = np.minimum(least, self._pricer.score(one, formula.shifted(shift)))
-        return least
+        formula = self._pricer.formula(corner)
+        shift = self._pricer.correction.least if rough else self._shift(table, corner, formula)
+        return self._pricer.score(corner, formula.shifted(shift))
 
-    def _shifts(
-        self, table: Table, corner: Table, formulas: list[Formula]
-    ) -> Sequence[Floats | float]:
-        """The least correction of each candidate, for each of its times by the formulas."""
+    def _shift(self, table: Table, corner: Table, formula: Formula) -> Floats | float:
+        """The least correction of each candidate, that takes as long by the formulas or longer."""
         if self._pricer.correction.is_nothing or not rows(table):
-            return [0.0 for _ in formulas]
-        times = [formula.total_s / table["grad_accum"] for formula in formulas]
+            return 0.0
+        time = formula.total_s / table["grad_accum"]
         known = "recompute" in table
         first, group = _groups(table, (*_KIND, *(_RECOMPUTE if known else ())))
         kinds = take(corner, first)
@@ -93,11 +81,11 @@ class Bounds:
         ]
         floor = self._pricer.correction.floor(
             [self._pricer.features(one, np.ones(len(like))) for one in variants],
-            min(float(time.min()) for time in times),
-            max(float(time.max()) for time in times),
+            float(time.min()),
+            float(time.max()),
             slower_is_worse=set(self._pricer.goal.weights) == {"time"},
         )
-        return [floor.at(group, time) for time in times]
+        return floor.at(group, time)
 
     def memory_bytes(self, table: Table) -> Floats:
         """The least p95 of peak memory that the open knobs allow."""
@@ -121,7 +109,7 @@ class Bounds:
             "offload": offload,
             "offload_tier": 0,
             "sequence_parallel": self._sequence_parallel,
-            "compression": NONE,
+            "compression": self._compression,
         }
         return {name: np.full_like(like, value) for name, value in filled.items()} | table
 

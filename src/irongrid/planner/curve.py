@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 from irongrid.cost.coefficients import Coefficients
@@ -13,6 +14,7 @@ from irongrid.planner.answer import PricedPlan
 from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, curve_sizes
 from irongrid.planner.question import Question, check
 from irongrid.planner.search import pool_searches
+from irongrid.planner.sites import across_sites, counts_over_sites
 
 # Until a job has restarted once: processes, communicators and a checkpoint's load.
 RESTART_S = 120.0
@@ -37,9 +39,28 @@ def scaling_curve(
         sizes = tuple(n for n in curve_sizes(pool, POINTS_MAX // len(searches)) if n <= most)
         site = question.fleet.site(pool.site)
         points += [_point(plan, pool, site.pue) for plan in one.plans(one.best(sizes, 1))]
+    points += _over_sites(question, coefficients)
     return ScalingCurve(
-        points=tuple(points), unit_of_work="tokens", total_work={}, restart_s=restart_s
+        points=tuple(points[:POINTS_MAX]), unit_of_work="tokens", total_work={}, restart_s=restart_s
     )
+
+
+def _over_sites(question: Question, coefficients: Coefficients) -> Iterator[CurvePoint]:
+    """Counts that no site has alone: the best plan of each device type over several."""
+    fleet, most = question.fleet, question.devices or question.fleet.devices
+    for count in counts_over_sites(question):
+        if count > most:
+            return
+        seen: set[str] = set()
+        asked = replace(question, devices=count)
+        for plan in across_sites(asked, coefficients).plans:
+            pools = [fleet.pool(name) for name in plan.pool.split("+")]
+            device = pools[0].accelerator.name
+            if device not in seen:
+                seen.add(device)
+                # All sites draw about the same, as they do the same.
+                pue = sum(fleet.site(pool.site).pue for pool in pools) / len(pools)
+                yield replace(_point(plan, pools[0], pue), span="any")
 
 
 def _one_of_each_type(searches: tuple[PoolSearch, ...]) -> tuple[PoolSearch, ...]:
@@ -69,7 +90,7 @@ def _point(priced: PricedPlan, pool: Pool, pue: float) -> CurvePoint:
 
 
 def span_of(pool: Pool, devices: int) -> str:
-    """The innermost level of the network that holds so many devices."""
+    """The innermost level of the network that holds so many devices; `any` is all of the pool."""
     for level in pool.levels:
         if level.devices >= devices and level.name != "site":
             return level.name

@@ -16,7 +16,7 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.table import Array, Floats, Table, join, rows, take
 
 # Families of each size that are opened at first, and how the number grows from round to round.
-_FIRST, _GROWTH = 8, 4
+_FIRST, _GROWTH = 32, 8
 # Families that are completed at once, as each has hundreds of candidates.
 _ROWS = 2**14
 

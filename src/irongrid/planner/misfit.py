@@ -26,6 +26,10 @@ _MEMORY_PINS = (
 )  # fmt: skip
 # More devices are tried up to so many times as many.
 _WIDER = 64
+_NOTHING_HELPS = (
+    "take a smaller model, or devices with more memory: other software, shorter sequences and "
+    f"{_WIDER} times as many devices were tried"
+)
 # Whether a question has a plan: on how many devices, the fewest of those tried; 0 is none.
 Works = Callable[..., int]
 
@@ -63,7 +67,7 @@ def misfit(question: Question, pool: Pool, coefficients: Coefficients) -> Misfit
         code="memory",
         problem=problem,
         missing_bytes=missing,
-        fixes=tuple(islice(fixes, FIXES_MAX)),
+        fixes=tuple(islice(fixes, FIXES_MAX)) or (_NOTHING_HELPS,),
     )
 
 

@@ -21,6 +21,9 @@ from irongrid.planner.table import Floats, Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
 POINTS_MAX = 64
+# Counts of devices that are tried at once where a pool's whole count cannot be used, and how often
+# plans for so many may be too large.
+_COUNTS, _TRIES = 4, 2
 # Counts, and families, that are worked on at once: enough for columns to pay off, and their memory
 # stays small.
 _SIZES, _FAMILIES = 8, 2**16
@@ -42,6 +45,32 @@ class PoolSearch:
     def bounds(self) -> Bounds:
         """Bounds for partly chosen candidates."""
         return Bounds(self.pricer, self.space)
+
+    def found(self, limit: Pool) -> Found:
+        """The best candidates for the question, on no more devices than this pool has.
+
+        On the count that it names. Without one, on all devices; on fewer where so many cannot be
+        used, or where fewer serve the goal better.
+        """
+        q, most = self.question, self.question.devices or limit.devices
+        sizes = curve_sizes(limit, POINTS_MAX)
+        if q.devices is None and set(self.pricer.goal.weights) != {"time"}:
+            return self.best_count(sizes, q.keep)
+        found = self.best((most,), q.keep)
+        if q.devices is not None or len(found.score):
+            return found
+        return self._on_fewer(sizes[:-1], found.effort)
+
+    def _on_fewer(self, sizes: tuple[int, ...], effort: Effort) -> Found:
+        """The best on the largest counts that can be used, as more devices are faster."""
+        found = _merged([], effort, None)
+        # Fewer devices hold less, so what does not fit twice as many will not fit them.
+        full = 0
+        while sizes and not len(found.score) and full < _TRIES:
+            found = self.best(sizes[-_COUNTS:], self.question.keep, together=True)
+            effort, sizes = added(effort, found.effort), sizes[:-_COUNTS]
+            full += bool(found.effort.candidates)
+        return replace(found, effort=effort)
 
     def best(
         self, sizes: tuple[int, ...], keep: int, *, together: bool = False, limit: float = np.inf

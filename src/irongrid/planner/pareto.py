@@ -6,9 +6,12 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import PricedPlan
+from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.one_pool import POINTS_MAX, curve_sizes
 from irongrid.planner.question import Question, check
-from irongrid.planner.search import over_several_pools, pool_searches
+from irongrid.planner.replicas import over_replicas
+from irongrid.planner.search import pool_searches
+from irongrid.planner.sites import across_sites, counts_over_sites
 
 # Plans of one count of devices that compete with each other: with a fixed count the knobs alone
 # trade time for energy.
@@ -16,7 +19,7 @@ _OF_ONE_COUNT = 8
 
 
 def pareto_front(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
-    """The front over all pools and counts of devices, fastest first.
+    """The front over all pools, sites and counts of devices, fastest first.
 
     On one count of one pool money follows time, and carbon follows energy, so the best for time and
     for energy of each count are all that can be on the front, up to ties. Of plans over several
@@ -32,7 +35,12 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
         for one in pool_searches(replace(question, goal=goal), coefficients):
             sizes = (question.devices,) if question.devices else curve_sizes(one.pool, POINTS_MAX)
             plans += one.plans(one.best(sizes, keep))
-    plans += over_several_pools(replace(question, goal="time"), coefficients)
+        counts = (question.devices,) if question.devices else counts_over_sites(question)
+        for count in counts:
+            asked = replace(question, goal=goal, devices=count, keep=keep)
+            plans += across_sites(asked, coefficients).plans
+    asked = replace(question, goal="time")
+    plans += over_two_pools(asked, coefficients) + over_replicas(asked, coefficients)
     return front(plans)
 
 

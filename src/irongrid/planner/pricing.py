@@ -133,6 +133,19 @@ class Pricer:
             return formula.shifted(0.0)
         return formula.shifted(self.correction.at(self.features(table, formula.total_s)))
 
+    def cheapest_compression(self, codes: tuple[int, ...]) -> int:
+        """The compression with which any candidate is as fast as with the others, or faster.
+
+        Compression changes nothing but how many bytes gradients take on the wire, so what is
+        fastest for one candidate with copies of the model is so for all.
+        """
+        one = {name: np.ones(len(codes), dtype=np.int64) for name in _VARIED}
+        nothing = np.zeros_like(one["tp"])
+        plain = ("schedule", "short_ends", "zero", "recompute", "offload", "offload_tier")
+        one |= dict.fromkeys((*plain, "context"), nothing)
+        one |= {"dp": 2 * one["tp"], "compression": np.array(codes, dtype=np.int64)}
+        return codes[int(np.argmin(self.formula(one).total_s))]
+
     def full_time(self, table: Table) -> StepTime:
         """Step time of each candidate with p90 and operations.
 

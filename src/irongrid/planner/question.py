@@ -55,7 +55,9 @@ def goal_of(wish: Goal | str | Mapping[str, float]) -> Goal:
     if any(not 0 <= weight < float("inf") for weight in weights.values()) or not any(
         weights.values()
     ):
-        raise _wrong("goal", "weights are not all finite and at least 0, with one above", "Fix it")
+        said = ",".join(f"{name}={weight:g}" for name, weight in weights.items())
+        fix = "Give numbers of at least 0, one of them above: time=0.6,cost=0.4"
+        raise _wrong("goal", f"{said} are no weights", fix)
     return Goal(**weights)
 
 
@@ -226,6 +228,13 @@ def _of_training(training: Training) -> list[Problem]:
         if word not in known:
             fix = f"Use one of {', '.join(known)}"
             found.append(Problem(field=name, problem=f"{word!r} is not known", fix=fix))
+    ability = RUNTIMES.get(training.runtime)
+    if ability is not None and training.precision not in ability.precisions:
+        able = [name for name in RUNTIMES if training.precision in RUNTIMES[name].precisions]
+        fix = f"Use one of {', '.join(sorted(ability.precisions))}"
+        fix += f", or the runtime {', '.join(able)}" if able else ""
+        problem = f"{training.runtime} does not train in {training.precision}"
+        found.append(Problem(field="precision", problem=problem, fix=fix))
     if not 0 <= training.frozen_share <= 1:
         found.append(
             Problem(field="frozen_share", problem="is not a share", fix="Give a number from 0 to 1")
@@ -255,7 +264,9 @@ def _of_fleet(question: Question) -> list[Problem]:
     if not any(training.precision in pool.accelerator.flops_per_s for pool in question.pools):
         have = sorted({name for pool in question.pools for name in pool.accelerator.flops_per_s})
         problem = f"no device of the fleet computes in {training.precision}"
-        found.append(Problem(field="precision", problem=problem, fix=f"Use one of {have}"))
+        found.append(
+            Problem(field="precision", problem=problem, fix=f"Use one of {', '.join(have)}")
+        )
     most = max(fleet.devices, 1)
     if question.devices is not None and not 1 <= question.devices <= most:
         problem = f"{question.devices:,} devices are asked for, the fleet has {fleet.devices:,}"

@@ -1,23 +1,18 @@
 """The planner's answer to a question: the best plans of each pool that may be used."""
 
-import numpy as np
+from dataclasses import replace
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Pool
 from irongrid.errors import SpecError
 from irongrid.planner.answer import Answer, Effort, Misfit, PricedPlan
-from irongrid.planner.explore import Found
 from irongrid.planner.misfit import misfit
 from irongrid.planner.mixed import over_two_pools
-from irongrid.planner.one_pool import POINTS_MAX, PoolSearch, added, curve_sizes, pool_search
-from irongrid.planner.question import Question, check, goal_of
+from irongrid.planner.one_pool import PoolSearch, added, pool_search
+from irongrid.planner.question import Question, check
 from irongrid.planner.replicas import over_replicas
 from irongrid.planner.sites import across_sites
 from irongrid.planner.why import explained
-
-# Counts of devices that are tried at once where a pool's whole count cannot be used.
-_COUNTS = 4
-_TRIES = 2
 
 
 def search(question: Question, coefficients: Coefficients, *, explain: bool = True) -> Answer:
@@ -38,26 +33,19 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
     effort = Effort()
     searches = pool_searches(question, coefficients)
     for one in searches:
-        found, spent = _of_pool(question, one)
-        plans += found
-        effort = added(effort, spent)
-    plans += over_several_pools(question, coefficients)
+        found = one.found(one.pool)
+        plans += one.plans(found)
+        effort = added(effort, found.effort)
+    plans += over_two_pools(question, coefficients)
+    plans += over_replicas(question, coefficients)
+    spread = across_sites(question, coefficients)
+    plans += spread.plans
     plans.sort(key=lambda plan: plan.score)
     kept = tuple(plans[: question.keep])
-    return Answer(
-        plans=explained(kept, question, coefficients) if explain else kept,
-        effort=effort,
-        misfit=None if plans else _nearest_misfit(question, searches, coefficients),
-    )
-
-
-def over_several_pools(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
-    """Pipelines and replicas over two pools of a site, and replicas at several sites."""
-    return (
-        *over_two_pools(question, coefficients),
-        *over_replicas(question, coefficients),
-        *across_sites(question, coefficients),
-    )
+    answer = Answer(plans=kept, effort=added(effort, spread.effort))
+    if not kept:
+        return replace(answer, misfit=_misfit(question, searches, spread.obstacle, coefficients))
+    return replace(answer, plans=explained(kept, question, coefficients)) if explain else answer
 
 
 def pool_searches(question: Question, coefficients: Coefficients) -> tuple[PoolSearch, ...]:
@@ -89,37 +77,15 @@ def usable(question: Question) -> tuple[Pool, ...]:
     )
 
 
-def _nearest_misfit(
-    question: Question, searches: tuple[PoolSearch, ...], coefficients: Coefficients
+def _misfit(
+    question: Question,
+    searches: tuple[PoolSearch, ...],
+    obstacle: Misfit | None,
+    coefficients: Coefficients,
 ) -> Misfit:
-    """The misfit of the pool that lacks least."""
+    """The misfit of the pool that lacks least, or what is in the way of sites that are pinned."""
+    if obstacle and any(int(question.pins.get(name, 1)) > 1 for name in ("sites", "sync_every")):
+        return obstacle
     pools = tuple(one.pool for one in searches) or question.pools
     found = [misfit(question, pool, coefficients) for pool in pools]
     return min(found, key=lambda one: (one.code != "memory", one.missing_bytes))
-
-
-def _of_pool(question: Question, one: PoolSearch) -> tuple[tuple[PricedPlan, ...], Effort]:
-    most = question.devices or one.pool.devices
-    sizes = curve_sizes(one.pool, POINTS_MAX)
-    weights = goal_of(question.goal).weights
-    if question.devices is None and set(weights) != {"time"}:
-        found = one.best_count(sizes, question.keep)
-        return one.plans(found), found.effort
-    found = one.best((most,), question.keep)
-    effort = found.effort
-    if question.devices is None and not len(found.score):
-        found, spent = _on_fewer(question, one, sizes[:-1])
-        effort = added(effort, spent)
-    return one.plans(found), effort
-
-
-def _on_fewer(question: Question, one: PoolSearch, sizes: tuple[int, ...]) -> tuple[Found, Effort]:
-    """The best plans on the largest counts that can be used, as more devices are faster."""
-    effort, found = Effort(), Found(table={}, score=np.zeros(0), effort=Effort())
-    # Fewer devices hold less, so what does not fit twice as many will not fit them.
-    full = 0
-    while sizes and not len(found.score) and full < _TRIES:
-        found = one.best(sizes[-_COUNTS:], question.keep, together=True)
-        effort, sizes = added(effort, found.effort), sizes[:-_COUNTS]
-        full += bool(found.effort.candidates)
-    return found, effort

@@ -1,14 +1,11 @@
 """Several sites of a fleet as replicas of one run, which exchange what they learn over wide links.
 
-Every site runs the same plan on an equal share of the batch. Every `sync_every` steps (H) the sites
-average what they have changed, and an outer Nesterov step takes the average: DiLoCo,
-arXiv:2311.08105 (2023-11). The exchange is streamed in fragments behind compute, as in Streaming
-DiLoCo, arXiv:2501.18512 (2025-01), so it costs no time as long as it fits there.
+`planner/wide.py` says which sites go together and what their exchange takes; here each group gets
+its plan: the same at every site, as fast as the slowest of them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass, field, replace
 from math import inf, log
 
 import numpy as np
@@ -18,19 +15,28 @@ from irongrid.cost.columns import StepTime
 from irongrid.cost.inputs import layout_of, machine_of, work_of
 from irongrid.cost.stages import stage_at
 from irongrid.cost.states import state_rules, states
-from irongrid.domain.fleet import Fleet, Pool, WideLink
+from irongrid.domain.fleet import Pool
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.runtime import runnable_by
-from irongrid.planner.answer import PricedPlan
-from irongrid.planner.one_pool import pool_search, priced
+from irongrid.errors import SpecError
+from irongrid.planner.answer import Effort, Misfit, PricedPlan
+from irongrid.planner.misfit import misfit
+from irongrid.planner.one_pool import POINTS_MAX, added, curve_sizes, pool_search, priced
 from irongrid.planner.pricing import Bill, Pricer
 from irongrid.planner.question import Pin, Question, goal_of
 from irongrid.planner.table import Floats, Table, take
+from irongrid.planner.wide import (
+    EVERY,
+    Group,
+    exchange_s,
+    groups,
+    rate_needed,
+    steps_between,
+    steps_needed,
+)
 
-# Steps between two exchanges: DiLoCo was shown to learn well up to 500 (arXiv:2311.08105, 4.1).
-EVERY = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-# Of the time between two exchanges, so that a slow spell of the link stalls nobody.
-_FILLED = 0.5
+# One site's plans that are tried at all of them: what is best at one may not fit another.
+_TRIED = 8
 # A backward pass is twice a forward one.
 _BACKWARD = 2 / 3
 # What sites send of each trained weight: bf16.
@@ -38,25 +44,6 @@ _SENT_BYTES = 2
 # What is kept of it between exchanges: the last outer weight and its momentum, in fp32.
 _OUTER_BYTES = 8
 _ALONE = ParallelPlan(world_size=1, dp_replicate=1, dp_shard=1, micro_batch=1, grad_accum=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """One pool at each of several sites that are all joined, and the slowest link among them."""
-
-    pools: tuple[Pool, ...]
-    link_bytes_per_s: float
-    latency_s: float
-
-    @property
-    def sites(self) -> int:
-        """How many."""
-        return len(self.pools)
-
-    @property
-    def name(self) -> str:
-        """Of all pools."""
-        return "+".join(pool.name for pool in self.pools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,120 +59,85 @@ class _Figures:
         return max(self.steps, key=lambda step: float(step.p50_s[row]))
 
 
-def across_sites(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Plans over several sites.
+
+    Attributes:
+        effort: what the searches of single sites looked at.
+        obstacle: why there are none, where something can be said; it matters if sites are pinned.
+    """
+
+    plans: tuple[PricedPlan, ...] = ()
+    effort: Effort = field(default_factory=Effort)
+    obstacle: Misfit | None = None
+
+
+def across_sites(question: Question, coefficients: Coefficients) -> Spread:
     """The best plans that use several sites; none where no runtime can or no link hides it."""
-    if not question.ability.low_communication or question.pool is not None or question.space:
-        return ()
-    found = [
-        plan for group in _groups(question) for plan in _of_group(question, group, coefficients)
-    ]
-    found.sort(key=lambda plan: plan.score)
-    return tuple(found[: question.keep])
-
-
-def exchange_s(
-    *, payload_bytes: float, sites: int, link_bytes_per_s: float, latency_s: float
-) -> float:
-    """Seconds for one ring all-reduce between sites, each of which sends as one over a wide link.
-
-    Args:
-        payload_bytes: what every site holds.
-        link_bytes_per_s, latency_s: of the slowest link, one direction, one way.
-    """
-    hops = 2 * (sites - 1)
-    return hops * (payload_bytes / sites / link_bytes_per_s + latency_s)
-
-
-def steps_between(
-    exchange_s: float, step_time_s: float, backward_s: float, pin: int | None = None
-) -> int | None:
-    """The fewest steps between two exchanges that hide one; None where none of `EVERY` does.
-
-    Sites that meet in every step must do so behind the last micro-batch's backward pass: only
-    then are gradients final.
-    """
-    for every in EVERY if pin is None else (pin,):
-        room_s = backward_s if every == 1 else _FILLED * every * step_time_s
-        if exchange_s <= room_s:
-            return every
-    return None
-
-
-def _groups(question: Question) -> Iterator[_Group]:
-    """Joined sites, for each type of device."""
-    fleet, wanted = question.fleet, _pin(question.pins, "sites")
-    usable = [pool for pool in question.pools if _comparable(question, pool)]
-    for device in dict.fromkeys(pool.accelerator.name for pool in usable):
-        largest: dict[str, Pool] = {}
-        for pool in sorted(usable, key=lambda pool: -pool.devices):
-            if pool.accelerator.name == device:
-                largest.setdefault(pool.site, pool)
-        pools = [pool for pool in usable if largest.get(pool.site) is pool]
-        for members in _joined(fleet, pools, wanted):
-            links = _links(fleet, members)
-            yield _Group(
-                pools=members,
-                link_bytes_per_s=min(link.bytes_per_s for link in links),
-                latency_s=max(link.latency_s for link in links),
-            )
-
-
-def _comparable(question: Question, pool: Pool) -> bool:
-    """Whether the pool computes in the precision and has the figures that the goal weighs."""
-    weights, site = goal_of(question.goal).weights, question.fleet.site(pool.site)
-    return (
-        question.training.precision in pool.accelerator.flops_per_s
-        and ("cost" not in weights or pool.usd_per_device_h is not None)
-        and ("carbon" not in weights or site.carbon_g_per_kwh is not None)
+    if question.pool is not None or question.space:
+        return Spread()
+    if not question.ability.low_communication:
+        runtime = question.training.runtime
+        problem = f"{runtime} does not train over several sites"
+        fixes = ("plan for the runtime `any`, which looks beyond what software of today runs",)
+        return Spread(obstacle=Misfit(code="runtime", problem=problem, fixes=fixes))
+    found = [_of_group(question, group, coefficients) for group in groups(question)]
+    plans = sorted((plan for one in found for plan in one.plans), key=lambda plan: plan.score)
+    effort = Effort()
+    for one in found:
+        effort = added(effort, one.effort)
+    obstacles = (one.obstacle for one in found if one.obstacle)
+    return Spread(
+        plans=tuple(plans[: question.keep]),
+        effort=effort,
+        obstacle=None if plans else next(obstacles, None if found else _no_group(question)),
     )
 
 
-def _joined(fleet: Fleet, pools: list[Pool], wanted: int | None) -> list[tuple[Pool, ...]]:
-    """Every pair of sites with a link between them, and the largest group where all have one."""
-    pairs = [pair for pair in combinations(pools, 2) if _links(fleet, pair)]
-    largest = max((_grown(fleet, pools, pair) for pair in pairs), key=len, default=())
-    if wanted is None:
-        return [*pairs, *([largest] if len(largest) > 2 else [])]
-    if wanted == 2:
-        return list(pairs)
-    return [largest[:wanted]] if 2 < wanted <= len(largest) else []
+def counts_over_sites(question: Question) -> tuple[int, ...]:
+    """Counts of devices worth asking for that take more than one site."""
+    one = max((pool.devices for pool in question.pools), default=0)
+    counts: set[int] = set()
+    if question.ability.low_communication and question.pool is None:
+        for group in groups(question):
+            smallest = min(group.pools, key=lambda pool: pool.devices)
+            counts |= {group.sites * n for n in curve_sizes(smallest, POINTS_MAX)}
+    return tuple(sorted(count for count in counts if count > one))
 
 
-def _grown(fleet: Fleet, pools: list[Pool], pair: tuple[Pool, ...]) -> tuple[Pool, ...]:
-    """The pair and every further site that is joined to all before it."""
-    group = pair
-    for pool in pools:
-        if pool not in group and _links(fleet, (*group, pool)):
-            group = (*group, pool)
-    return group
+def _no_group(question: Question) -> Misfit:
+    wanted = question.pins.get("sites", "several")
+    problem = (
+        f"{wanted} sites are asked for, and the fleet has no so many with one type of device, all "
+        f"that the goal needs to know, and a link between each two"
+    )
+    fixes = ("name the links between its sites in the fleet", "leave sites open")
+    return Misfit(code="network", problem=problem, fixes=fixes)
 
 
-def _links(fleet: Fleet, pools: tuple[Pool, ...]) -> tuple[WideLink, ...]:
-    """The links between all of these pools' sites; empty where any is missing."""
-    between = {frozenset(link.sites): link for link in fleet.wide_links if link.bytes_per_s > 0}
-    ends = [frozenset((one.site, other.site)) for one, other in combinations(pools, 2)]
-    return tuple(between[pair] for pair in ends) if all(pair in between for pair in ends) else ()
-
-
-def _of_group(
-    question: Question, group: _Group, coefficients: Coefficients
-) -> tuple[PricedPlan, ...]:
+def _of_group(question: Question, group: Group, coefficients: Coefficients) -> Spread:
     part = _part_of(question, group)
-    if part is None or part.devices is None:
-        return ()
+    if part is None:
+        return Spread(obstacle=_unequal(question, group))
     # What suits the slowest network suits the others.
     slowest = min(
         group.pools, key=lambda pool: float(machine_of(pool, part.training).net_bytes_per_s)
     )
-    searches = {
-        pool.name: pool_search(part, pool, coefficients, question.fleet.devices)
-        for pool in group.pools
-    }
-    best = searches[slowest.name].best((part.devices,), question.keep)
-    table, score = best.table, best.score
+    smallest = min(group.pools, key=lambda pool: pool.devices)
+    try:
+        searches = {
+            pool.name: pool_search(part, pool, coefficients, question.fleet.devices)
+            for pool in group.pools
+        }
+    except SpecError:
+        # What is pinned goes with plans of other pools only.
+        return Spread()
+    found = searches[slowest.name].found(smallest)
+    if not len(found.score):
+        return Spread(effort=found.effort, obstacle=_at_each(part, group, slowest, coefficients))
+    table, score = found.table, found.score
     pricers = [searches[pool.name].pricer for pool in group.pools]
-    if not len(score):
-        return ()
     for pricer in pricers:
         fits = pricer.fits(table, pricer.memory(table))
         table, score = take(table, fits), score[fits]
@@ -195,27 +147,50 @@ def _of_group(
     spread = [
         _spread(row, plan, question, group, figures, weights) for row, plan in enumerate(plans)
     ]
-    return tuple(plan for plan in spread if plan is not None)
+    return Spread(
+        plans=tuple(one for one in spread if isinstance(one, PricedPlan)),
+        effort=found.effort,
+        obstacle=next((one for one in spread if isinstance(one, Misfit)), None),
+    )
 
 
-def _part_of(question: Question, group: _Group) -> Question | None:
+def _at_each(part: Question, group: Group, pool: Pool, coefficients: Coefficients) -> Misfit:
+    """One site's share alone does not work there."""
+    found = misfit(part, pool, coefficients)
+    return replace(found, problem=f"at each of {group.sites} sites, {found.problem}")
+
+
+def _unequal(question: Question, group: Group) -> Misfit:
+    sites = group.sites
+    shared = {"a batch": question.training.global_batch, "devices": question.devices or 0}
+    shared |= {name: int(question.pins.get(name, 0)) for name in ("dp", "dp_replicate")}
+    uneven = [f"{name} of {n:,}" for name, n in shared.items() if n % sites]
+    most = sites * min(pool.devices for pool in group.pools)
+    if uneven:
+        problem, fix = ", ".join(uneven), f"give multiples of {sites}"
+    else:
+        problem, fix = f"{question.devices:,} devices", f"use at most {most:,} devices"
+    return Misfit(
+        code="divisibility",
+        problem=f"{sites} sites ({group.name}) cannot share {problem} equally",
+        fixes=(fix,),
+    )
+
+
+def _part_of(question: Question, group: Group) -> Question | None:
     """The question for one site: its share of devices, batch and copies; None where uneven."""
-    sites, devices = group.sites, min(pool.devices for pool in group.pools)
+    sites, most = group.sites, min(pool.devices for pool in group.pools)
     pins = {name: pin for name, pin in question.pins.items() if name not in ("sites", "sync_every")}
-    whole = [question.training.global_batch]
-    if question.devices is not None:
-        whole.append(question.devices)
-        if question.devices > devices * sites:
-            return None
-        devices = question.devices // sites
     copies = {name: int(pins[name]) for name in ("dp", "dp_replicate") if name in pins}
-    if any(number % sites for number in (*whole, *copies.values())):
+    whole = [question.training.global_batch, question.devices or 0, *copies.values()]
+    if any(number % sites for number in whole) or (question.devices or 0) > most * sites:
         return None
     batch = question.training.global_batch // sites
     return replace(
         question,
         training=replace(question.training, global_batch=batch),
-        devices=devices,
+        devices=question.devices and question.devices // sites,
+        keep=max(question.keep, _TRIED),
         pins=pins | {name: number // sites for name, number in copies.items()},
     )
 
@@ -248,11 +223,11 @@ def _spread(
     row: int,
     one: PricedPlan,
     question: Question,
-    group: _Group,
+    group: Group,
     figures: _Figures,
     weights: float,
-) -> PricedPlan | None:
-    """One site's plan at every site; None where no number of steps hides the exchange."""
+) -> PricedPlan | Misfit:
+    """One site's plan at every site, or what stands in its way."""
     sites, step, seconds = group.sites, figures.slowest(row), float(figures.seconds[row])
     spent_s = exchange_s(
         payload_bytes=weights * _SENT_BYTES,
@@ -265,8 +240,10 @@ def _spread(
     copies = one.plan.dp if one.plan.zero == "none" else one.plan.dp_replicate
     # Sites that meet in every step average gradients, which needs no outer state.
     outer = 0 if every == 1 else round(_OUTER_BYTES * weights * copies / one.devices)
-    if every is None or not all(_host_holds(pool, one, outer) for pool in group.pools):
-        return None
+    if every is None:
+        return _not_hidden(question, group, weights * _SENT_BYTES, spent_s, seconds, backward_s)
+    if not all(_host_holds(pool, one, outer) for pool in group.pools):
+        return _no_room(group, outer)
     plan = replace(
         one.plan,
         world_size=one.plan.world_size * sites,
@@ -299,6 +276,50 @@ def _spread(
         score=_score(question, {"time": seconds, "cost": usd, "energy": energy_j, "carbon": co2_g}),
         why=tuple(_reasons(sites, every, spent_s, seconds, backward_s, weights * _SENT_BYTES)),
     )
+
+
+def _not_hidden(
+    question: Question,
+    group: Group,
+    payload_bytes: float,
+    spent_s: float,
+    seconds: float,
+    backward_s: float,
+) -> Misfit:
+    """The link does not hide the exchange: how many steps, or how fast a link, would."""
+    every = _pin(question.pins, "sync_every") or EVERY[-1]
+    needed = steps_needed(spent_s, seconds)
+    rate = rate_needed(
+        group,
+        payload_bytes=payload_bytes,
+        step_time_s=seconds,
+        backward_s=backward_s,
+        every=every,
+    )
+    fixes = [f"exchange every {needed:,} steps (sync_every)"] if needed <= EVERY[-1] else []
+    if rate is not None:
+        gbit_per_s = rate * 8 / 1e9
+        said = f"{gbit_per_s:,.0f}" if gbit_per_s >= 100 else f"{gbit_per_s:.3g}"
+        fixes.append(f"a link of {said} Gbit/s between the sites")
+    behind = "one backward pass" if every == 1 else f"half of {every:,} steps"
+    room_s = backward_s if every == 1 else every * seconds / 2
+    return Misfit(
+        code="network",
+        problem=(
+            f"the link between {group.name} does not hide an exchange of "
+            f"{payload_bytes / 1e9:,.3g} GB, which takes {spent_s:,.3g} s: {behind} "
+            f"{'is' if every == 1 else 'are'} {room_s:,.3g} s"
+        ),
+        fixes=tuple(fixes),
+    )
+
+
+def _no_room(group: Group, outer_bytes: int) -> Misfit:
+    problem = (
+        f"hosts of {group.name} have no room for what sites keep between exchanges: "
+        f"{outer_bytes / 2**30:,.3g} GiB for each device"
+    )
+    return Misfit(code="memory", problem=problem, fixes=("leave dp_replicate and zero open",))
 
 
 def _host_holds(pool: Pool, one: PricedPlan, outer_bytes: int) -> bool:

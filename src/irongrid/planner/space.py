@@ -244,7 +244,10 @@ def _why_not(
         return f"{said}, but the model has no experts"
     if name == "ep" and model.experts is not None and model.experts.count % number:
         return f"{said} does not divide the {model.experts.count} experts"
-    return f"{said} is not worth trying with this model and pool"
+    if name == "cp":
+        fit = f"powers of two up to {CP_MAX} that leave a rank {TOKENS_MIN} tokens"
+        return f"{said} is not tried: only {fit} are"
+    return f"{said} is not tried: it is larger than any that was ever published"
 
 
 def _allowed_words(name: str, space: Space, ability: Ability) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Why this plan: what binds it, what comes next, and what more hardware would bring."""
 
 from dataclasses import replace
+from math import log
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.cost.inputs import layout_of, machine_of, work_of
@@ -185,11 +186,14 @@ def _with_more_devices(
             one = pool_search(asked, wider, coefficients, size)
         except SpecError:
             continue  # what is pinned does not go with so many
-        found = one.plans(one.best((size,), 1))
+        # Only what is notably faster is worth a word, and the rest need not be told apart.
+        notable = 0.0 if size == devices + 1 else _NOTABLE / 3
+        limit = log(best.step_time_s / (1 + notable))
+        found = one.plans(one.best((size,), 1, limit=limit))
         gain = best.step_time_s / found[0].step_time_s - 1 if found else 0.0
         if size == devices + 1 and gain > 0:
             return f"one more device would bring {gain:.1%}"
-        if gain > _NOTABLE / 3:
+        if gain > 0:
             return (
                 f"one more device brings nothing, as {devices + 1:,} do not divide evenly or run "
                 f"slower, and {size:,} in all are {gain:.0%} faster"

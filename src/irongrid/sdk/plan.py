@@ -8,6 +8,7 @@ from irongrid.cost.coefficients import Coefficients
 from irongrid.domain.fleet import Fleet
 from irongrid.domain.job import JobSpec, TrainTask
 from irongrid.domain.model import ModelShape
+from irongrid.domain.runtime import RUNTIMES
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
 from irongrid.planner.answer import Answer
@@ -122,7 +123,7 @@ def ask(
     training = Training(
         global_batch=global_batch,
         seq_len=seq_len,
-        precision=precision or usual_precision(where),
+        precision=precision or usual_precision(where, runtime),
         optimizer=optimizer,
         lora_rank=lora_rank,
         runtime=runtime,
@@ -184,12 +185,18 @@ def _fleet(place: "str | os.PathLike[str] | None") -> Fleet:
     return this_machine() if place is None else load_fleet(os.fspath(place))
 
 
-def usual_precision(fleet: Fleet) -> str:
-    """What people train in on such devices: bf16 where one has it, else fp16; fp32 on CPUs."""
+def usual_precision(fleet: Fleet, runtime: str) -> str:
+    """What people train in on such devices: bf16 where one has it, else fp16; fp32 on CPUs.
+
+    A runtime that knows one of these only gets what it knows.
+    """
     devices = [pool.accelerator for pool in fleet.pools]
     if all(device.generation == "cpu" for device in devices):
         return "fp32"
+    ability = RUNTIMES.get(runtime)
     for precision in _PREFERRED:
+        if ability is not None and precision not in ability.precisions:
+            continue
         if any(precision in device.flops_per_s for device in devices):
             return precision
     return _PREFERRED[0]
@@ -206,6 +213,9 @@ def weights(text: str) -> str | dict[str, float]:
     found: dict[str, float] = {}
     for pair in text.split(","):
         name, _, value = (part.strip() for part in pair.partition("="))
+        if name in found:
+            problem, fix = f"{name} has two weights", "Give each goal one weight"
+            raise SpecError([Problem(field="goal", problem=problem, fix=fix)])
         try:
             found[name] = float(value)
         except ValueError:

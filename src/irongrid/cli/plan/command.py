@@ -72,6 +72,8 @@ def plan(
     offload_tier: Annotated[str, _text("host, nvme or cxl.", PIN)] = "",
     context: Annotated[str, _text("ring or ulysses, for --cp.", PIN)] = "",
     compression: Annotated[str, _text("Of gradients: none, bf16, int8, ...", PIN)] = "",
+    sites: Annotated[int | None, _count("Sites, as equal copies.", PIN)] = None,
+    sync_every: Annotated[int | None, _count("Steps between exchanges of sites.", PIN)] = None,
     keep: Annotated[int, _count("Show so many plans; default 5.", SHOW)] = 5,
     curve: Annotated[bool, _flag("--curve", "Speed on every size of the fleet.")] = False,
     pareto: Annotated[bool, _flag("--pareto", "Time against money, energy and carbon.")] = False,

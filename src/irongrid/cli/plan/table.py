@@ -97,7 +97,8 @@ def step_lines(best: PricedPlan) -> Iterator["Text"]:
         f"{words.carbon(best.co2_g_per_step)} CO2e" if best.co2_g_per_step is not None else "-",
     )
     spent = ", ".join(text for text in figures if text != "-")
-    yield Text(f"on {best.devices:,} devices it takes {spent}")
+    many = f"{best.devices:,} devices" if best.devices > 1 else "1 device"
+    yield Text(f"on {many} it takes {spent}")
     named = [(name, best.parts_s.get(name, 0.0)) for name in words.PARTS]
     shown = [(name, part_s) for name, part_s in named if part_s >= LEAST * best.step_time_s]
     bar = Text()

@@ -35,8 +35,8 @@ from irongrid.spec import load_job_file
 
 PINS = (
     "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
-    "stage_layers",
-    "schedule", "zero", "recompute", "offload", "offload_tier", "context", "compression",
+    "stage_layers", "schedule", "zero", "recompute", "offload", "offload_tier", "context",
+    "compression", "sites", "sync_every",
 )  # fmt: skip
 # What a file says about the training itself, so that an option beside it would contradict it.
 OF_THE_JOB = ("model", "global_batch", "seq_len", "runtime", "precision", "optimizer", "lora_rank")
@@ -75,6 +75,8 @@ class Options:
     offload_tier: str
     context: str
     compression: str
+    sites: int | None
+    sync_every: int | None
     keep: int
     curve: bool
     pareto: bool
