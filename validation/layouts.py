@@ -127,7 +127,8 @@ def _pieces(
     text, vp = fields.get("schedule", "").lower(), positive(fields, "vp")
     ends = "fewer" in fields.get("notes", "") and "layer" in fields.get("notes", "")
     short = float(pp > 1 and (ends or (shape.layers % pp > 0 and (shape.layers + 2) % pp == 0)))
-    values["short_ends"] = short
+    # No source publishes how many blocks each stage has.
+    values |= {"short_ends": short, "most_blocks": 0.0, "last_blocks": 0.0}
     plain_schedule = {"virtual_stages": 1.0, "schedule": float(SCHEDULES.index("1f1b"))}
     if "dualpipe" in text or "dualpipe" in fields.get("overlap", "").lower():
         return [{"virtual_stages": 2.0, "schedule": float(SCHEDULES.index("dualpipev"))}]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from irongrid.domain.plan import ParallelPlan
+from irongrid.domain.plan import ParallelPlan, Replicas
 from irongrid.domain.runtime import RUNTIMES, can_run, runnable_by
 
 PLAIN = ParallelPlan(
@@ -38,3 +38,13 @@ def test_what_the_recipe_cannot_do_yet_is_not_searched_for_it(change: dict[str, 
 
     assert not can_run(RUNTIMES["irongrid"], plan)
     assert can_run(RUNTIMES["any"], plan)
+
+
+def test_replicas_with_equal_shares_run_anywhere_and_unequal_ones_nowhere_yet() -> None:
+    half = Replicas(pool="new", count=4, micro_batch=1, grad_accum=1)
+    equal = replace(PLAIN, replicas=(half, replace(half, pool="old")))
+    unequal = replace(PLAIN, replicas=(half, replace(half, pool="old", grad_accum=2)))
+
+    assert runnable_by(equal) == runnable_by(PLAIN)
+    assert runnable_by(unequal) == ()
+    assert can_run(RUNTIMES["any"], unequal)

@@ -1,11 +1,13 @@
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.planner.world import A100, GPT3, H100, SMALL, coefficients, fleet, pool
 
 from irongrid.domain.training import Training
 from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.question import Question
+from irongrid.planner.rank_map import rank_map
 from irongrid.planner.search import search
 
 COEFFICIENTS = coefficients()
@@ -82,7 +84,8 @@ def test_no_mix_where_it_cannot_run_or_was_not_asked_for(
 
 
 def test_pins_are_kept() -> None:
-    plans = over_two_pools(ask(pins={"tp": 4, "micro_batch": 1, "recompute": "full"}), COEFFICIENTS)
+    pins = {"tp": 4, "micro_batch": 1, "recompute": "full", "schedule": "1f1b"}
+    plans = over_two_pools(ask(pins=pins), COEFFICIENTS)
 
     assert plans
     assert {(p.plan.tp, p.plan.micro_batch, p.plan.recompute) for p in plans} == {(4, 1, "full")}
@@ -93,3 +96,20 @@ def test_what_fits_no_device_is_not_offered() -> None:
 
     assert over_two_pools(ask(*small), COEFFICIENTS) == ()
     assert over_two_pools(ask(*small, model=SMALL), COEFFICIENTS)
+
+
+def test_each_stage_stands_in_its_own_pool_on_nodes_of_its_own_size() -> None:
+    new = pool(64, H100, name="new", node=4)
+    best = over_two_pools(ask(new, OLD), COEFFICIENTS)[0].plan
+    first, second = (new, OLD) if best.stage_pools[0] == "new" else (OLD, new)
+
+    ranks = rank_map(best, first, beside=(second,))
+
+    assert len(np.unique(ranks.coordinates, axis=0)) == best.world_size
+    stage = np.arange(best.world_size) // (best.world_size // best.pp)
+    in_first = np.array(best.stage_pools)[stage] == first.name
+    nodes, places = ranks.coordinates.T
+    assert (nodes[in_first] < first.nodes).all()
+    assert (nodes[~in_first] >= first.nodes).all()
+    assert places[in_first].max() == first.devices_per_node - 1
+    assert places[~in_first].max() == second.devices_per_node - 1

@@ -172,6 +172,16 @@ def test_no_plan_of_the_front_is_beaten_by_another() -> None:
         assert not ((figures <= row).all(axis=1) & (figures < row).any(axis=1)).any()
 
 
+def test_the_front_knows_plans_over_several_pools() -> None:
+    training = Training(global_batch=1024, seq_len=2048, runtime="any")
+    pools = (pool(8, H100, name="new"), pool(16, name="old"))
+
+    fastest = pareto_front(question(SMALL, training, *pools), COEFFICIENTS)[0]
+
+    assert set(fastest.pool.split("+")) == {"new", "old"}
+    assert fastest.plan.replicas
+
+
 def test_the_matrix_counts_a_tensor_parallel_ring_by_hand() -> None:
     one = plan(tp=8, pp=8, dp_shard=8)
     flows = communication_matrix(one, GPT3, GPT3_RUN, pool(512)).flows

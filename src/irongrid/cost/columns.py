@@ -116,6 +116,8 @@ class Layout:
     Attributes:
         recompute_share: share of the blocks to which `recompute` applies, 0 to 1.
         short_ends: 1 where first and last stage have one block fewer than the others.
+        most_blocks, last_blocks: of the fullest and of the last stage; 0 is what an even split and
+            `short_ends` make of them.
     """
 
     tp: Column
@@ -137,6 +139,8 @@ class Layout:
     context: Column
     compression: Column
     short_ends: Column
+    most_blocks: Column = 0.0
+    last_blocks: Column = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

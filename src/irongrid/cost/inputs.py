@@ -166,6 +166,8 @@ def layout_of(plans: Sequence[ParallelPlan]) -> Layout:
         context=codes(CONTEXT_KINDS, [p.context for p in plans]),
         compression=codes(COMPRESSIONS, [p.compression for p in plans]),
         short_ends=column([float(_has_short_ends(p.stage_layers)) for p in plans]),
+        most_blocks=column([max(p.stage_layers, default=0) for p in plans]),
+        last_blocks=column([p.stage_layers[-1] if p.stage_layers else 0 for p in plans]),
     )
 
 

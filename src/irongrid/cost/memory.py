@@ -27,22 +27,49 @@ _USUAL_BYTES = 80e9
 
 
 def peak_memory(
-    work: Work, machine: Machine, layout: Layout, coefficients: MemoryCoefficients
+    work: Work,
+    machine: Machine,
+    layout: Layout,
+    coefficients: MemoryCoefficients,
+    stage_layers: Sequence[int] = (),
 ) -> PeakMemory:
     """Bytes at the peak of one step, by part, at the stage that needs most.
 
     The peak of an optimizer step lies in a backward pass: all gradients exist, and the most
     micro-batches are in flight.
+
+    Args:
+        stage_layers: blocks of each stage of all plans; empty is what the layouts say.
     """
-    stages = fullest_stages(work, layout, coefficients.waiting_chunks)
-    best, *others = _parts_of_stages(work, machine, layout, stages, coefficients)
-    most = _total(best)
-    for parts in others:
-        total = _total(parts)
-        fuller = total > most
-        best = {name: np.where(fuller, parts[name], best[name]) for name in best}
-        most = np.where(fuller, total, most)
-    return _peak(work, best, coefficients)
+    waiting, like = coefficients.waiting_chunks, np.ones_like(np.asarray(layout.pp, np.float64))
+    stages = tuple(
+        stage_at(work, layout, rank * like, waiting, blocks=blocks * like)
+        for rank, blocks in enumerate(stage_layers)
+    ) or fullest_stages(work, layout, waiting)
+    best, *others = (
+        _peak(work, parts, coefficients)
+        for parts in _parts_of_stages(work, machine, layout, stages, coefficients)
+    )
+    for other in others:
+        best = _fuller(best, other)
+    return best
+
+
+def _fuller(one: PeakMemory, other: PeakMemory) -> PeakMemory:
+    """What the fuller of two stages of each plan needs.
+
+    Each figure is the larger one: of two stages alike the one with more activations is less sure.
+    """
+    more = other.p50_bytes > one.p50_bytes
+    return PeakMemory(
+        p50_bytes=np.where(more, other.p50_bytes, one.p50_bytes),
+        p95_bytes=np.maximum(one.p95_bytes, other.p95_bytes),
+        parts_bytes={
+            name: np.where(more, other.parts_bytes[name], part)
+            for name, part in one.parts_bytes.items()
+        },
+        host_bytes=np.maximum(one.host_bytes, other.host_bytes),
+    )
 
 
 def stage_memory(
@@ -59,7 +86,25 @@ def stage_memory(
     """
     ranks = np.arange(int(np.max(layout.pp)), dtype=np.float64)
     blocks = np.asarray(stage_layers, dtype=np.float64) if stage_layers else None
-    stage = stage_at(work, layout, ranks, coefficients.waiting_chunks, blocks=blocks)
+    return memory_at(work, machine, layout, coefficients, rank=ranks, blocks=blocks)
+
+
+def memory_at(
+    work: Work,
+    machine: Machine,
+    layout: Layout,
+    coefficients: MemoryCoefficients,
+    *,
+    rank: Array,
+    blocks: Array | None = None,
+) -> PeakMemory:
+    """Peak memory of one stage of each plan.
+
+    Args:
+        rank: the stage; 0 holds the embedding.
+        blocks: of that stage; without them the split is even.
+    """
+    stage = stage_at(work, layout, rank, coefficients.waiting_chunks, blocks=blocks)
     (parts,) = _parts_of_stages(work, machine, layout, (stage,), coefficients)
     return _peak(work, parts, coefficients)
 

@@ -31,15 +31,18 @@ class Stages:
 def stages_of(work: Work, layout: Layout, block_s: Column, head_s: Column) -> Stages:
     """Stages of equal blocks; the last one has the output layer as well.
 
-    With `short_ends` the first and the last stage have one block less than the others.
+    With `short_ends` the first and the last stage have one block less than the others, unless the
+    layout says how many there are.
     """
     deep = np.asarray(layout.pp, float)
     short = np.where(deep > 1, layout.short_ends, 0)
     even = (np.asarray(work.layers, float) + 2 * short) / deep
+    most = np.where(np.asarray(layout.most_blocks) > 0, layout.most_blocks, even)
     pieces = np.maximum(np.asarray(layout.virtual_stages, float), 1)
-    whole = np.ceil(even / pieces - 1e-9) * pieces
-    full = np.where(deep > 1, np.minimum(whole, even * 1.5), even)
-    last = np.minimum(even - short, full) * block_s + head_s
+    whole = np.ceil(most / pieces - 1e-9) * pieces
+    full = np.where(deep > 1, np.minimum(whole, most * 1.5), most)
+    ends = np.where(np.asarray(layout.last_blocks) > 0, layout.last_blocks, even - short)
+    last = np.minimum(ends, full) * block_s + head_s
     return Stages(
         slowest_s=np.maximum(full * block_s, last),
         sum_s=work.layers * np.asarray(block_s) + head_s,

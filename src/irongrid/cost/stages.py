@@ -73,15 +73,18 @@ def stage_at(
     """What the stage at this rank holds.
 
     Args:
-        blocks: of the stage; without it the blocks are spread evenly, and the first and last stage
-            have one fewer where `short_ends` says so.
+        blocks: of the stage; without it the blocks are spread as the layout says: evenly, with one
+            fewer at both ends, or with those of its fullest and its last stage.
     """
     pp = np.asarray(layout.pp, dtype=np.float64)
     is_first, is_last = np.asarray(rank == 0), np.asarray(rank == pp - 1)
     if blocks is None:
         short = np.where(pp > 1, layout.short_ends, 0)
         even = np.ceil((work.layers + 2.0 * short) / pp)
+        even = np.where(np.asarray(layout.most_blocks) > 0, layout.most_blocks, even)
         blocks = even - np.where(is_first | is_last, short, 0.0)
+        said = is_last & (np.asarray(layout.last_blocks) > 0)
+        blocks = np.where(said, layout.last_blocks, blocks)
     schedule = np.asarray(layout.schedule)
     # A V brings the model's two ends together on the first rank.
     is_v = (pp > 1) & ((schedule == _ZBV) | (schedule == _DUALPIPEV))

@@ -152,6 +152,12 @@ class Fleet:
         by_name = {pool.name: pool for pool in self.pools}
         return by_name.get(names) or by_name[names.partition("+")[0]]
 
+    def all_of(self, names: str) -> tuple[Pool, ...]:
+        """The pool of this name; of several names joined by `+`, all of them in that order."""
+        if any(pool.name == names for pool in self.pools):
+            return (self.pool(names),)
+        return tuple(self.pool(name) for name in names.split("+"))
+
     def site(self, name: str) -> Site:
         """The site of this name."""
         return next(site for site in self.sites if site.name == name)

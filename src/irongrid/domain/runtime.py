@@ -11,6 +11,8 @@ class Ability:
 
     Attributes:
         axes: of pp, tp, cp, ep: those that may be more than 1.
+        mixed_devices: stages, or shares of the batch, by the speed of their devices. The runtimes
+            here take one micro-batch and one number of passes for all ranks.
         composed: whether `zero` 2, 3 and fsdp go with pp and tp as well.
     """
 
@@ -112,6 +114,11 @@ RUNTIMES: dict[str, Ability] = {
 }
 
 
+def has_unequal_replicas(plan: ParallelPlan) -> bool:
+    """Whether data-parallel ranks differ in micro-batch or number of passes."""
+    return len({(part.micro_batch, part.grad_accum) for part in plan.replicas}) > 1
+
+
 def can_run(ability: Ability, plan: ParallelPlan) -> bool:
     """Whether a runtime of this ability runs the plan."""
     degrees = {"pp": plan.pp, "tp": plan.tp, "cp": plan.cp, "ep": plan.ep}
@@ -130,6 +137,7 @@ def can_run(ability: Ability, plan: ParallelPlan) -> bool:
         and (not plan.recompute_layers or ability.partial_recompute)
         and (plan.sites * plan.sync_every == 1 or ability.low_communication)
         and (len(set(plan.stage_pools)) <= 1 or ability.mixed_devices)
+        and (not has_unequal_replicas(plan) or ability.mixed_devices)
         and (ability.composed or not sharded or (plan.pp == 1))
     )
 

@@ -7,6 +7,25 @@ from irongrid.domain.plan import ParallelPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageMemory:
+    """Peak memory of each device of one pipeline stage.
+
+    Attributes:
+        pool: the pool that the stage lies in.
+        stage: 0 holds the embedding.
+        parts_bytes: parts of `peak_memory_bytes`, see `cost.columns.PeakMemory`.
+        host_bytes: what offloading puts beside each device.
+    """
+
+    pool: str
+    stage: int
+    peak_memory_bytes: int
+    peak_memory_bytes_p95: int
+    parts_bytes: Mapping[str, int]
+    host_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PricedPlan:
     """A plan and what it costs. Figures are per optimizer step unless their name says otherwise.
 
@@ -17,9 +36,7 @@ class PricedPlan:
         mfu: operations that the model needs over what the devices could do in the step, at their
             dense peak in the plan's precision.
         hfu: the same with what is recomputed.
-        peak_memory_bytes: of the fullest stage's devices; the search uses the p95.
-        memory_parts_bytes: parts of it, see `cost.columns.PeakMemory`.
-        host_bytes: what offloading puts beside each device.
+        stage_memory: peak memory of each stage, first to last; one where there is no pipeline.
         usd_per_step, co2_g_per_step: None where the fleet names no price or no carbon source.
         score: how bad it is for the goal, by which plans are ordered: the goal's weights on the
             logarithms of the figures, which leave a thousandth of them open.
@@ -35,15 +52,37 @@ class PricedPlan:
     tokens_per_s: float
     mfu: float
     hfu: float
-    peak_memory_bytes: int
-    peak_memory_bytes_p95: int
-    memory_parts_bytes: Mapping[str, int]
-    host_bytes: int
+    stage_memory: tuple[StageMemory, ...]
     energy_j_per_step: float
     usd_per_step: float | None
     co2_g_per_step: float | None
     score: float
     why: tuple[str, ...] = ()
+
+    @property
+    def fullest(self) -> StageMemory:
+        """The stage whose devices need most; the first of equals."""
+        return max(self.stage_memory, key=lambda stage: stage.peak_memory_bytes)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Peak memory of the fullest stage's devices, p50."""
+        return self.fullest.peak_memory_bytes
+
+    @property
+    def peak_memory_bytes_p95(self) -> int:
+        """What 19 of 20 runs stay under on every stage; the search uses it."""
+        return max(stage.peak_memory_bytes_p95 for stage in self.stage_memory)
+
+    @property
+    def memory_parts_bytes(self) -> Mapping[str, int]:
+        """Parts of `peak_memory_bytes`."""
+        return self.fullest.parts_bytes
+
+    @property
+    def host_bytes(self) -> int:
+        """The most that offloading puts beside a device of any stage."""
+        return max(stage.host_bytes for stage in self.stage_memory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Liu et al., arXiv:2310.01889; Ulysses, Jacobs et al., arXiv:2309.14509; ZeRO, Ra
 arXiv:1910.02054, section 7; pipelines, Narayanan et al., arXiv:2104.04473, section 4.1.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from irongrid.domain.fleet import Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.training import Training
-from irongrid.planner.rank_map import rings
+from irongrid.planner.rank_map import pool_of_ranks, rings
 
 ACTIVATION_BYTES = 2
 WEIGHT_BYTES = 2
@@ -25,6 +25,9 @@ GRADIENT_BYTES = 4
 _PASSES = 2
 # Rank pairs are listed up to this many; larger plans are described by their groups.
 PAIRS_MAX = 2_000_000
+
+# Senders, receivers and bytes.
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,8 @@ class Flow:
         ranks: members of one group.
         groups: how many groups do the same at the same time.
         stride: ranks from one member to the next.
-        bytes_per_rank: sent by each member in one step; of what is rarer, its share of a step.
+        bytes_per_rank: sent by each member in one step; of what is rarer, its share of a step. Of
+            replicas in several pools, by a rank of the first one.
         calls: collectives of one group in one step.
         level: the innermost level of the network that holds a group; `wide` between sites.
         criticality: `blocking` where the next kernel waits for it, `overlapped` where compute can
@@ -69,7 +73,7 @@ class CommunicationMatrix:
             found[flow.axis] = found.get(flow.axis, 0.0) + flow.bytes_per_rank
         return found
 
-    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def pairs(self) -> Pairs:
         """Senders, receivers and bytes per step; empty where there are more than can be listed."""
         triples = [self._pairs_of(flow) for flow in self.flows]
         if sum(len(senders) for senders, _, _ in triples) > PAIRS_MAX or not triples:
@@ -78,14 +82,26 @@ class CommunicationMatrix:
         columns = list(zip(*triples, strict=True))
         senders, receivers = (np.concatenate(column) for column in columns[:2])
         amounts = np.concatenate(columns[2])
+        if self.plan.replicas:
+            amounts = amounts * np.concatenate(self._shares(triples))
         key = senders * self.plan.world_size + receivers
         unique, where = np.unique(key, return_inverse=True)
         total = np.bincount(where, weights=amounts).astype(np.float64)
         return unique // self.plan.world_size, unique % self.plan.world_size, total
 
-    def _pairs_of(
-        self, flow: Flow
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def _shares(self, triples: Sequence[Pairs]) -> list[NDArray[np.float64]]:
+        """What each sender sends, over what a rank of the first pool does.
+
+        Traffic within a replica follows its samples; between replicas all send alike.
+        """
+        samples = np.array([part.samples for part in self.plan.replicas], dtype=np.float64)
+        of_rank = (samples / samples[0])[pool_of_ranks(self.plan)]
+        return [
+            np.ones(len(senders)) if flow.axis == "dp" else of_rank[senders]
+            for flow, (senders, _, _) in zip(self.flows, triples, strict=True)
+        ]
+
+    def _pairs_of(self, flow: Flow) -> Pairs:
         if flow.axis == "ep":
             groups = np.arange(self.plan.world_size, dtype=np.int64).reshape(-1, flow.ranks)
         else:
@@ -127,7 +143,21 @@ def communication_matrix(
         *_pipeline(plan, model, training, pool),
         *_data(plan, model, training, pool),
     ]
+    if plan.replicas:
+        flows = [_over_pools(flow, plan, pool) for flow in flows]
     return CommunicationMatrix(plan=plan, flows=tuple(flows))
+
+
+def _over_pools(flow: Flow, plan: ParallelPlan, pool: Pool) -> Flow:
+    """The flow at the level that holds its groups, where replicas stand in several pools."""
+    if flow.axis == "pp":
+        # The stages of one replica are as far apart as its own pool holds replicas.
+        stride = plan.replicas[0].count * plan.cp * plan.tp
+        return replace(flow, level=level_of(pool, (plan.pp - 1) * stride + 1))
+    shards_within = all(part.count % plan.dp_shard == 0 for part in plan.replicas)
+    if flow.axis != "dp" or (shards_within and flow.collective != "all-reduce"):
+        return flow
+    return replace(flow, level="site")
 
 
 def level_of(pool: Pool, span: int) -> str:

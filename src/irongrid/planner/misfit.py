@@ -21,8 +21,8 @@ GIB = 2**30
 # Pins that hold memory, in the order in which giving them up changes least.
 _MEMORY_PINS = (
     "recompute", "offload", "offload_tier", "micro_batch", "grad_accum", "zero", "dp_shard",
-    "dp_replicate", "schedule", "virtual_stages", "cp", "ep", "pp", "tp", "dp",
-    "sequence_parallel",
+    "dp_replicate", "schedule", "virtual_stages", "stage_layers", "cp", "ep", "pp", "tp",
+    "dp", "sequence_parallel",
 )  # fmt: skip
 # More devices are tried up to so many times as many.
 _WIDER = 64

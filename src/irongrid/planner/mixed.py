@@ -5,26 +5,34 @@ stages lie in one pool and the last ones in the other. A step takes as long as t
 stages; each pool's are priced as if the whole pipeline were like them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
-from irongrid.cost.columns import Machine, PeakMemory, StepTime, Work
-from irongrid.cost.energy import PowerCoefficients, energy_j_per_step
-from irongrid.cost.flops import step_flops
+from irongrid.cost.columns import Layout, Machine, Work
 from irongrid.cost.inputs import machine_of, work_of
-from irongrid.cost.memory import peak_memory
-from irongrid.cost.money import co2_g_per_step, usd_per_step
+from irongrid.cost.memory import memory_at
 from irongrid.cost.step import step_time
 from irongrid.domain.fleet import Pool
 from irongrid.domain.plan import RECOMPUTE, ZERO
 from irongrid.domain.runtime import runnable_by
 from irongrid.planner.answer import PricedPlan
-from irongrid.planner.question import Question, goal_of
+from irongrid.planner.by_stage import memory_by_stage
+from irongrid.planner.question import Question
 from irongrid.planner.rows import layout, plan_of
+from irongrid.planner.sides import (
+    Candidates,
+    Side,
+    Sides,
+    bill_of,
+    counts,
+    fills_islands,
+    machines_of,
+    pinned,
+    score_of,
+)
 from irongrid.planner.space import SHARES, divisors
 from irongrid.planner.table import Columns, Floats, Mask, Table, column, cross, options, rows, take
 
@@ -32,23 +40,6 @@ from irongrid.planner.table import Columns, Floats, Mask, Table, column, cross, 
 _MICRO_BATCH_MAX = 16
 # Layers of a first stage that are tried around the balance of both pools.
 _AROUND = (-1, 0, 1, 2)
-_POWER = PowerCoefficients()
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One pool's part of each candidate: its stages, and all its figures."""
-
-    pool: Pool
-    machine: Machine
-    devices: Floats
-    step: StepTime
-    memory: PeakMemory
-
-    @property
-    def fullness(self) -> Floats:
-        """Peak memory over what a device has."""
-        return np.asarray(self.memory.p95_bytes / self.pool.accelerator.memory_bytes)
 
 
 def over_two_pools(question: Question, coefficients: Coefficients) -> tuple[PricedPlan, ...]:
@@ -80,19 +71,19 @@ def _best_score(plans: tuple[PricedPlan, ...]) -> float:
 def _of_pair(
     question: Question, first: Pool, last: Pool, coefficients: Coefficients
 ) -> tuple[PricedPlan, ...]:
-    table = _pinned(_candidates(question, first, last), question)
+    table = pinned(_candidates(question, first, last), question)
     if not rows(table):
         return ()
     table = _balanced(table, question, (first, last), coefficients)
     sides = _sides(table, question, (first, last), coefficients)
-    fits = np.asarray(np.maximum(sides[0].fullness, sides[1].fullness) <= 1.0)
+    fits = sides[0].fits & sides[1].fits
     if not fits.any():
         return ()
-    bill = _bill(question, sides)
-    score = np.where(fits, _score(question, sides, bill), np.inf)
+    made = Candidates(question, table, sides, bill_of(question, sides))
+    score = np.where(fits, score_of(question, made.bill), np.inf)
     order = np.argsort(score, kind="stable")[: question.keep]
     return tuple(
-        _priced(int(row), table, question, sides, bill, float(score[row]))
+        _priced(int(row), made, float(score[row]), coefficients)
         for row in order
         if np.isfinite(score[row])
     )
@@ -101,9 +92,12 @@ def _of_pair(
 def _candidates(question: Question, first: Pool, last: Pool) -> Table:
     """Degrees, stages in each pool, micro-batch and recompute that divide evenly."""
     model, batch = question.model, question.training.global_batch
-    island = min(pool.levels[0].devices for pool in (first, last))
     most = min(first.devices, last.devices)
-    tps = [tp for tp in divisors(model.heads, island) if model.kv_heads % tp == 0 or tp == 1]
+    tps = [
+        tp
+        for tp in divisors(model.heads, most)
+        if (model.kv_heads % tp == 0 or tp == 1) and fills_islands(tp, (first, last))
+    ]
     table = cross(options("tp", tuple(tps)), options("dp", divisors(batch, most)))
     table = cross(table, _stages(question, first, last, tuple(sorted(set(_widths(table))))), _even)
     mbs = divisors(batch, _MICRO_BATCH_MAX)
@@ -124,25 +118,9 @@ def _widths(table: Table) -> list[int]:
 
 def _stages(question: Question, first: Pool, last: Pool, widths: tuple[int, ...]) -> Table:
     """How many stages lie in each pool, for each width of a stage."""
-    made: list[tuple[int, int, int]] = []
-    for width in widths:
-        room = (first.devices // width, last.devices // width)
-        if question.devices is None:
-            pairs = [room]
-        elif question.devices % width == 0:
-            stages = question.devices // width
-            pairs = [(stages - n, n) for n in {room[1], stages - room[0]}]
-        else:
-            continue
-        made += [
-            (width, ahead, behind)
-            for ahead, behind in pairs
-            if 1 <= ahead <= room[0]
-            and 1 <= behind <= room[1]
-            and ahead + behind <= question.model.layers
-        ]
-    columns = np.array(made, dtype=np.int64).reshape(-1, 3)
-    return {"width": columns[:, 0], "ahead": columns[:, 1], "behind": columns[:, 2]}
+    held = counts(question, (first, last), widths)
+    held = take(held, held["one"] + held["other"] <= question.model.layers)
+    return {"width": held["width"], "ahead": held["one"], "behind": held["other"]}
 
 
 def _even(made: Columns) -> Mask:
@@ -163,6 +141,8 @@ def _filled(table: Table, batch: int, zero: int) -> Table:
         "virtual_stages": one,
         "schedule": nothing,
         "short_ends": nothing,
+        "blocks": nothing,
+        "last_blocks": nothing,
         "zero": np.where(table["dp"] > 1, zero, 0),
         "recompute_share": one * SHARES,
         "offload": nothing,
@@ -171,22 +151,6 @@ def _filled(table: Table, batch: int, zero: int) -> Table:
         "context": nothing,
         "compression": nothing,
     }
-
-
-def _pinned(table: Table, question: Question) -> Table:
-    """The candidates that keep to the pins; a pin on what is not tried here leaves none."""
-    fits = np.ones(rows(table), dtype=np.bool_)
-    words = {"recompute": RECOMPUTE, "zero": ZERO}
-    for name, value in question.pins.items():
-        if name in words:
-            fits &= table[name] == words[name].index(str(value))
-        elif name == "dp_replicate":
-            fits &= table["dp"] // table["dp_shard"] == int(value)
-        elif name in table:
-            fits &= table[name] == (value if not isinstance(value, str) else -1)
-        else:
-            fits &= False
-    return take(table, fits)
 
 
 def _balanced(
@@ -210,27 +174,63 @@ def _balanced(
 
 def _sides(
     table: Table, question: Question, pools: tuple[Pool, Pool], coefficients: Coefficients
-) -> tuple[_Side, _Side]:
-    assert coefficients.memory is not None, "coefficients were read without those of memory"
-    machines = [machine_of(pool, question.training) for pool in pools]
-    # Stages and copies meet over the slower network.
-    net = min(float(machine.net_bytes_per_s) for machine in machines)
+) -> Sides:
     columns, sides = layout(table), []
-    for pool, machine, mine, layers in zip(
-        pools, machines, ("ahead", "behind"), ("first_layers", "last_layers"), strict=True
+    for pool, machine, mine, layers, ends in zip(
+        pools,
+        machines_of(question, pools),
+        ("ahead", "behind"),
+        ("first_layers", "last_layers"),
+        _ends(table, question.model.layers),
+        strict=True,
     ):
-        machine = replace(machine, net_bytes_per_s=net)
         work = _of_stages(question, table[layers] * table["pp"])
         sides.append(
-            _Side(
+            Side(
                 pool=pool,
                 machine=machine,
                 devices=np.asarray(table[mine] * table["width"], dtype=np.float64),
                 step=step_time(work, machine, columns, coefficients),
-                memory=peak_memory(work, machine, columns, coefficients.memory),
+                p95_bytes=_fullest_bytes(question, machine, columns, ends, coefficients),
             )
         )
     return sides[0], sides[1]
+
+
+# Stages of one pool that can be its fullest: rank and blocks of each.
+_Ends = tuple[tuple[Floats, Floats], ...]
+
+
+def _ends(table: Table, layers: int) -> tuple[_Ends, _Ends]:
+    """The first stages of each pool, which keep most micro-batches, and the one with the head.
+
+    The second stage counts too, as a model's leading blocks without experts are all on the first.
+    """
+    ahead, first = np.asarray(table["ahead"], float), np.asarray(table["first_layers"], float)
+    head = np.floor((layers - ahead * first) / table["behind"])
+    last = np.asarray(table["last_layers"], float)
+    ranks = np.asarray(table["pp"], float) - 1
+    return (
+        ((np.zeros_like(ahead), first), (np.minimum(ahead - 1, 1.0), first)),
+        ((ahead, np.where(ahead == ranks, head, last)), (ranks, head)),
+    )
+
+
+def _fullest_bytes(
+    question: Question,
+    machine: Machine,
+    columns: Layout,
+    ends: _Ends,
+    coefficients: Coefficients,
+) -> Floats:
+    """Peak memory, p95, of the fullest of these stages' devices."""
+    assert coefficients.memory is not None, "coefficients were read without those of memory"
+    work = work_of(question.model, question.training)
+    each = [
+        memory_at(work, machine, columns, coefficients.memory, rank=rank, blocks=blocks).p95_bytes
+        for rank, blocks in ends
+    ]
+    return np.asarray(np.maximum(*each))
 
 
 def _of_stages(question: Question, layers: np.ndarray) -> Work:
@@ -238,63 +238,6 @@ def _of_stages(question: Question, layers: np.ndarray) -> Work:
     work, model = work_of(question.model, question.training), question.model
     share = model.expert_layers / model.layers
     return replace(work, layers=layers, expert_layers=layers * share)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bill:
-    """What a step takes besides memory; None where the fleet does not say."""
-
-    seconds: Floats
-    energy_j: Floats
-    usd: Floats | None
-    co2_g: Floats | None
-
-
-def _bill(question: Question, sides: tuple[_Side, _Side]) -> _Bill:
-    seconds = np.maximum(sides[0].step.p50_s, sides[1].step.p50_s)
-    site = question.fleet.site(sides[0].pool.site)
-    energy, usd = np.zeros_like(seconds), []
-    for side in sides:
-        mine = energy_j_per_step(
-            replace(side.step, p50_s=seconds),
-            side.machine,
-            side.devices,
-            _POWER,
-            node_watts=side.pool.node_watts,
-            pue=site.pue,
-        )
-        energy = energy + mine
-        usd.append(
-            usd_per_step(
-                seconds,
-                side.devices,
-                mine,
-                usd_per_device_h=side.pool.usd_per_device_h,
-                usd_per_kwh=site.usd_per_kwh,
-            )
-        )
-    known = [price for price in usd if price is not None]
-    return _Bill(
-        seconds=seconds,
-        energy_j=energy,
-        usd=known[0] + known[1] if len(known) == len(sides) else None,
-        co2_g=co2_g_per_step(energy, carbon_g_per_kwh=site.carbon_g_per_kwh),
-    )
-
-
-def _score(question: Question, sides: tuple[_Side, _Side], bill: _Bill) -> Floats:
-    figures = {
-        "time": bill.seconds,
-        "cost": bill.usd,
-        "energy": bill.energy_j,
-        "carbon": bill.co2_g,
-    }
-    total = np.zeros_like(bill.seconds)
-    for name, weight in goal_of(question.goal).weights.items():
-        figure = figures[name]
-        # Without a price no such plan can be compared.
-        total = total + (weight * np.log(figure) if figure is not None else np.inf)
-    return total
 
 
 def _stage_layers(table: Table, row: int, layers: int) -> tuple[int, ...]:
@@ -305,58 +248,29 @@ def _stage_layers(table: Table, row: int, layers: int) -> tuple[int, ...]:
     return (*(mine,) * ahead, *(each + 1,) * longer, *(each,) * (behind - longer))
 
 
-def _priced(
-    row: int,
-    table: Table,
-    question: Question,
-    sides: tuple[_Side, _Side],
-    bill: _Bill,
-    score: float,
-) -> PricedPlan:
-    training, names = question.training, [side.pool.name for side in sides]
-    slower = max(sides, key=lambda side: side.step.p50_s[row])
-    fuller = max(sides, key=lambda side: side.fullness[row])
+def _priced(row: int, made: Candidates, score: float, coefficients: Coefficients) -> PricedPlan:
+    question, table = made.question, made.table
+    names = tuple(side.pool.name for side in made.sides)
     counts = [int(table[name][row]) for name in ("ahead", "behind")]
-    seconds = float(bill.seconds[row])
     one = take(table, np.array([row]))
     plan = replace(
-        plan_of(one, 0, question.model, training),
+        plan_of(one, 0, question.model, question.training),
         stage_layers=_stage_layers(table, row, question.model.layers),
         stage_pools=tuple(name for name, n in zip(names, counts, strict=True) for _ in range(n)),
     )
-    could = seconds * sum(
-        float(side.devices[row]) * side.pool.accelerator.flops_per_s[training.precision]
-        for side in sides
-    )
-    model, hardware = step_flops(work_of(question.model, training), layout(one))
-    return PricedPlan(
-        plan=replace(plan, runnable_by=runnable_by(plan)),
-        pool="+".join(names),
-        devices=int(table["devices"][row]),
-        step_time_s=seconds,
-        step_time_s_p90=float(max(side.step.p90_s[row] for side in sides)),
-        parts_s={name: float(part[row]) for name, part in slower.step.parts_s.items()},
-        tokens_per_s=training.global_batch * training.seq_len / seconds,
-        mfu=float(np.ravel(model)[0]) / could,
-        hfu=float(np.ravel(hardware)[0]) / could,
-        peak_memory_bytes=int(fuller.memory.p50_bytes[row]),
-        peak_memory_bytes_p95=int(fuller.memory.p95_bytes[row]),
-        memory_parts_bytes={
-            name: int(part[row]) for name, part in fuller.memory.parts_bytes.items()
-        },
-        host_bytes=int(fuller.memory.host_bytes[row]),
-        energy_j_per_step=float(bill.energy_j[row]),
-        usd_per_step=None if bill.usd is None else float(bill.usd[row]),
-        co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[row]),
-        score=score,
-        why=tuple(_reasons(table, row, sides, names)),
-    )
+    plan = replace(plan, runnable_by=runnable_by(plan))
+    pools = {side.pool.name: side.pool for side in made.sides}
+    memory = memory_by_stage(plan, question.model, question.training, pools, coefficients)
+    return made.priced(row, plan, names, memory, score, _reason(row, made))
 
 
-def _reasons(table: Table, row: int, sides: tuple[_Side, _Side], names: list[str]) -> Iterator[str]:
-    first, last = int(table["first_layers"][row]), int(table["last_layers"][row])
-    times = [float(side.step.p50_s[row]) for side in sides]
-    yield (
-        f"Stages on {names[0]} have {first} layers and those on {names[1]} at most {last}, so that "
+def _reason(row: int, made: Candidates) -> str:
+    first, last = (int(made.table[name][row]) for name in ("first_layers", "last_layers"))
+    (one, other), times = (
+        [side.pool.name for side in made.sides],
+        [float(side.step.p50_s[row]) for side in made.sides],
+    )
+    return (
+        f"Stages on {one} have {first} layers and those on {other} at most {last}, so that "
         f"both take about as long: {times[0]:.3g} s and {times[1]:.3g} s."
     )

@@ -16,6 +16,7 @@ from irongrid.planner.pricing import Pricer
 from irongrid.planner.question import Question, goal_of
 from irongrid.planner.rows import plan_of
 from irongrid.planner.space import Space, families, narrowed, space_of
+from irongrid.planner.stage_split import with_split
 from irongrid.planner.table import Floats, Table, join, rows, take
 
 # Points of a scaling curve that one device type may have (design 5: 64 in all).
@@ -172,12 +173,21 @@ def pool_search(
     """The search of one pool."""
     site = question.fleet.site(pool.site)
     pricer = Pricer(
-        question.model, question.training, pool, site, goal_of(question.goal), coefficients
+        question.model,
+        question.training,
+        pool,
+        site,
+        goal_of(question.goal),
+        coefficients,
+        question.stage_layers,
     )
     space = question.space or space_of(
         question.model, question.training, pool, devices, question.ability
     )
-    space = narrowed(space, question.pins, question.model, pool, question.ability)
+    pins = dict(question.pins)
+    if question.stage_layers:
+        pins["pp"] = len(question.stage_layers)
+    space = narrowed(space, pins, question.model, pool, question.ability)
     return PoolSearch(question, pool, space, pricer)
 
 
@@ -218,7 +228,8 @@ def pinned(table: Table, question: Question) -> Table:
         fits &= table["dp"] > 1
     # One pool is one site, in step at every step.
     fits &= all(int(pins.get(name, 1)) == 1 for name in ("sites", "sync_every"))
-    return take(table, fits)
+    table = take(table, fits)
+    return with_split(table, question.stage_layers) if question.stage_layers else table
 
 
 def priced(
@@ -234,11 +245,11 @@ def priced(
 
 
 def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> PricedPlan:
-    step, memory = pricer.full_time(one), pricer.memory(one)
+    step = pricer.full_time(one)
     bill, pool = pricer.bill(one, step), pricer.pool
     devices, seconds = int(one["devices"][0]), float(step.p50_s[0])
     could = devices * pool.accelerator.flops_per_s[question.training.precision] * seconds
-    plan = plan_of(one, 0, question.model, question.training)
+    plan = plan_of(one, 0, question.model, question.training, question.stage_layers)
     return PricedPlan(
         plan=replace(plan, rank_map="torus" if pool.torus else "node-major"),
         pool=pool.name,
@@ -249,10 +260,7 @@ def _priced(one: Table, score: float, question: Question, pricer: Pricer) -> Pri
         tokens_per_s=pricer.tokens / seconds,
         mfu=float(step.model_flops[0]) / could,
         hfu=float(step.hardware_flops[0]) / could,
-        peak_memory_bytes=int(memory.p50_bytes[0]),
-        peak_memory_bytes_p95=int(memory.p95_bytes[0]),
-        memory_parts_bytes={name: int(part[0]) for name, part in memory.parts_bytes.items()},
-        host_bytes=int(memory.host_bytes[0]),
+        stage_memory=pricer.stage_memory(plan),
         energy_j_per_step=float(bill.energy_j[0]),
         usd_per_step=None if bill.usd is None else float(bill.usd[0]),
         co2_g_per_step=None if bill.co2_g is None else float(bill.co2_g[0]),

@@ -6,8 +6,10 @@ import numpy as np
 
 from irongrid.cost.coefficients import Coefficients
 from irongrid.planner.answer import PricedPlan
+from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.one_pool import POINTS_MAX, curve_sizes
 from irongrid.planner.question import Question, check
+from irongrid.planner.replicas import over_replicas
 from irongrid.planner.search import pool_searches
 from irongrid.planner.sites import across_sites, counts_over_sites
 
@@ -20,7 +22,8 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
     """The front over all pools, sites and counts of devices, fastest first.
 
     On one count of one pool money follows time, and carbon follows energy, so the best for time and
-    for energy of each count are all that can be on the front, up to ties.
+    for energy of each count are all that can be on the front, up to ties. Of plans over several
+    pools, which take all devices, the fastest are compared.
 
     Raises:
         SpecError: the question itself is wrong.
@@ -36,6 +39,8 @@ def pareto_front(question: Question, coefficients: Coefficients) -> tuple[Priced
         for count in counts:
             asked = replace(question, goal=goal, devices=count, keep=keep)
             plans += across_sites(asked, coefficients).plans
+    asked = replace(question, goal="time")
+    plans += over_two_pools(asked, coefficients) + over_replicas(asked, coefficients)
     return front(plans)
 
 

@@ -14,9 +14,11 @@ from irongrid.cost.residual import features_of
 from irongrid.cost.step import formula_time, step_time
 from irongrid.domain.fleet import Pool, Site
 from irongrid.domain.model import ModelShape
-from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS
+from irongrid.domain.plan import OFFLOAD_TIERS, OFFLOADS, ParallelPlan
 from irongrid.domain.training import Training
 from irongrid.errors import Refused
+from irongrid.planner.answer import StageMemory
+from irongrid.planner.by_stage import memory_by_stage
 from irongrid.planner.correction import Correction, Examples
 from irongrid.planner.question import Goal
 from irongrid.planner.rows import layout
@@ -26,8 +28,8 @@ _POWER = PowerCoefficients()
 # What a plan can change; two candidates that differ in all of it tell which features that moves.
 _VARIED = (
     "tp", "pp", "cp", "ep", "dp", "dp_shard", "micro_batch", "grad_accum", "virtual_stages",
-    "schedule", "short_ends", "zero", "recompute", "recompute_share", "offload", "offload_tier",
-    "sequence_parallel", "context", "compression",
+    "schedule", "short_ends", "blocks", "last_blocks", "zero", "recompute", "recompute_share",
+    "offload", "offload_tier", "sequence_parallel", "context", "compression",
 )  # fmt: skip
 
 
@@ -87,9 +89,15 @@ class Pricer:
         site: Site,
         goal: Goal,
         coefficients: Coefficients,
+        stage_layers: tuple[int, ...] = (),
     ) -> None:
+        """
+        Args:
+            stage_layers: blocks of each stage of all candidates, where they are fixed.
+        """
         assert coefficients.memory is not None, "coefficients were read without those of memory"
         self.pool, self.site, self.goal = pool, site, goal
+        self._model, self._training, self._stage_layers = model, training, stage_layers
         self._coefficients, self._memory = coefficients, coefficients.memory
         self._work, self._machine = work_of(model, training), machine_of(pool, training)
         self.correction = self._correction(coefficients)
@@ -165,7 +173,14 @@ class Pricer:
 
     def memory(self, table: Table) -> PeakMemory:
         """Peak memory of each candidate."""
-        return peak_memory(self._work, self._machine, layout(table), self._memory)
+        return peak_memory(
+            self._work, self._machine, layout(table), self._memory, self._stage_layers
+        )
+
+    def stage_memory(self, plan: ParallelPlan) -> tuple[StageMemory, ...]:
+        """Peak memory of each stage of one plan, which is never more than `memory` says."""
+        pools = {self.pool.name: self.pool}
+        return memory_by_stage(plan, self._model, self._training, pools, self._coefficients)
 
     def bill(self, table: Table, step: StepTime) -> Bill:
         """Energy, money and carbon of each candidate's step."""

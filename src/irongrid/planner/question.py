@@ -68,7 +68,7 @@ class Question:
     Attributes:
         devices: how many to use; None is as many as the pool has.
         pool: the pool to use; None tries each pool, and mixes of them.
-        pins: fields of `ParallelPlan` (and `dp`) that are fixed.
+        pins: fields of `ParallelPlan` (and `dp`) that are fixed; `stage_layers` as text: `9,9,9,5`.
         goal: what the best plan is best at.
         keep: how many plans the answer lists.
         space: the values to try for each field; None is all that the runtime and model allow.
@@ -94,6 +94,19 @@ class Question:
         """The pools to try."""
         return tuple(pool for pool in self.fleet.pools if self.pool in (None, pool.name))
 
+    @property
+    def stage_layers(self) -> tuple[int, ...]:
+        """The layers of each stage where they are fixed, else none."""
+        return _split(self.pins["stage_layers"]) if "stage_layers" in self.pins else ()
+
+
+def _split(text: Pin) -> tuple[int, ...]:
+    """Layers of each stage as they are typed; none where that is no list of whole numbers."""
+    parts = [part.strip() for part in str(text).split(",")]
+    # Nobody types longer numbers, and a machine should not multiply them.
+    whole = all(part.isdecimal() and len(part) <= 9 for part in parts)
+    return tuple(map(int, parts)) if whole else ()
+
 
 # What may be pinned: numbers with the largest that means anything, and words.
 _NUMBERS = {
@@ -102,7 +115,7 @@ _NUMBERS = {
     "grad_accum": BATCH_MAX, "virtual_stages": DEVICES_MAX, "sites": DEVICES_MAX,
     "sync_every": BATCH_MAX,
 }  # fmt: skip
-PINS = frozenset({*_NUMBERS, *WORDS, "sequence_parallel"})
+PINS = frozenset({*_NUMBERS, *WORDS, "sequence_parallel", "stage_layers"})
 
 
 def check(question: Question) -> None:
@@ -113,6 +126,8 @@ def check(question: Question) -> None:
     """
     problems = [*_of_model(question.model), *_of_training(question.training), *_of_fleet(question)]
     problems += _of_pins(question.pins)
+    if "stage_layers" in question.pins:
+        problems += _of_split(question)
     if not 1 <= question.keep <= KEEP_MAX:
         fix = f"Ask for 1 to {KEEP_MAX:,} plans"
         problems.append(Problem(field="keep", problem=f"is {question.keep:,}", fix=fix))
@@ -140,8 +155,28 @@ def _of_pins(pins: Mapping[str, Pin]) -> Iterator[Problem]:
             known = {item.name for item in fields(ParallelPlan)}
             problem = "cannot be pinned" if name in known else "no such field of a plan"
             yield Problem(field=name, problem=problem, fix=f"Use one of {', '.join(sorted(PINS))}")
-        elif not isinstance(value, bool):
+        elif name != "stage_layers" and not isinstance(value, bool):
             yield Problem(field=name, problem=f"is {value!r}", fix="Give true or false")
+
+
+def _of_split(question: Question) -> Iterator[Problem]:
+    """What is wrong with the layers of each stage as they are fixed."""
+    split, layers = question.stage_layers, question.model.layers
+    typed, pp = question.pins["stage_layers"], question.pins.get("pp", len(split))
+    if not split or min(split) < 1:
+        fix = "Give the layers of each stage, such as 9,9,9,5"
+        yield Problem(field="stage_layers", problem=f"is {str(typed)[:40]!r}", fix=fix)
+    elif sum(split) != layers:
+        problem, fix = f"they add up to {sum(split):,}", f"Give out all {layers:,} layers"
+        yield Problem(field="stage_layers", problem=problem, fix=fix)
+    elif pp != len(split):
+        problem, fix = f"there are {len(split)} stages, and pp={pp}", "Leave pp out"
+        yield Problem(field="stage_layers", problem=problem, fix=fix)
+    elif len(set(split)) > 1 and not question.ability.uneven_stages:
+        runtime = question.training.runtime
+        fix = "Give every stage as many, or plan for megatron, torchtitan or any"
+        problem = f"{runtime} has stages of equal depth only"
+        yield Problem(field="stage_layers", problem=problem, fix=fix)
 
 
 def _of_model(model: ModelShape) -> list[Problem]:

@@ -6,7 +6,7 @@ a closed ring along sides of the torus, so the map snakes along the sides in the
 the fewest byte-hops.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from math import prod
@@ -65,9 +65,17 @@ def rings(plan: ParallelPlan, axis: str) -> Indices:
 
 
 def rank_map(
-    plan: ParallelPlan, pool: Pool, bytes_by_axis: Mapping[str, float] | None = None
+    plan: ParallelPlan,
+    pool: Pool,
+    bytes_by_axis: Mapping[str, float] | None = None,
+    *,
+    beside: Sequence[Pool] = (),
 ) -> RankMap:
-    """The device of each rank of a plan on its pool; of several sites, one after the other."""
+    """The device of each rank of a plan on its pool; of several sites, one after the other.
+
+    Args:
+        beside: the further pools of a plan whose stages or replicas lie in several.
+    """
     if plan.sites > 1:
         one = replace(
             plan,
@@ -76,6 +84,8 @@ def rank_map(
             sites=1,
         )
         return _at_every_site(plan, rank_map(one, pool, bytes_by_axis))
+    if plan.stage_pools or plan.replicas:
+        return _over_pools(plan, (pool, *beside))
     if not pool.torus or prod(pool.torus) < plan.world_size:
         ranks = np.arange(plan.world_size, dtype=np.int64)
         places = np.stack([ranks // pool.devices_per_node, ranks % pool.devices_per_node], axis=1)
@@ -97,6 +107,35 @@ def rank_map(
         sides=sides,
         byte_hops=hops,
     )
+
+
+def pool_of_ranks(plan: ParallelPlan) -> Indices:
+    """Which of its pools each rank stands in, counted in the plan's order; 0 where there is one."""
+    shape = (plan.pp, plan.dp, plan.cp * plan.tp)
+    stages, copies = np.zeros(plan.pp, dtype=np.int64), np.zeros(plan.dp, dtype=np.int64)
+    if plan.stage_pools:
+        names = list(dict.fromkeys(plan.stage_pools))
+        stages = np.array([names.index(name) for name in plan.stage_pools], dtype=np.int64)
+    if plan.replicas:
+        counts = [part.count for part in plan.replicas]
+        copies = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return np.broadcast_to(stages[:, None, None] + copies[None, :, None], shape).ravel()
+
+
+def _over_pools(plan: ParallelPlan, pools: Sequence[Pool]) -> RankMap:
+    """Node by node in each pool; devices and nodes are counted on from pool to pool."""
+    where = pool_of_ranks(plan)
+    assert int(where.max()) < len(pools), "the plan has more pools than were given"
+    device_of = np.empty(plan.world_size, dtype=np.int64)
+    coordinates = np.empty((plan.world_size, 2), dtype=np.int64)
+    devices = nodes = 0
+    for number, pool in enumerate(pools):
+        mine = np.flatnonzero(where == number)
+        local, each = np.arange(len(mine), dtype=np.int64), pool.devices_per_node
+        device_of[mine] = devices + local
+        coordinates[mine] = np.stack([nodes + local // each, local % each], axis=1)
+        devices, nodes = devices + pool.devices, nodes + pool.nodes
+    return RankMap(order="node-major", device_of=device_of, coordinates=coordinates)
 
 
 def _at_every_site(plan: ParallelPlan, one: RankMap) -> RankMap:

@@ -10,6 +10,7 @@ from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.runtime import runnable_by
 from irongrid.domain.training import Training
 from irongrid.planner.space import SHARES, WORDS
+from irongrid.planner.stage_split import stage_layers
 from irongrid.planner.table import Table
 
 
@@ -35,28 +36,22 @@ def layout(table: Table) -> Layout:
         context=table["context"],
         compression=table["compression"],
         short_ends=table["short_ends"],
+        most_blocks=table["blocks"],
+        last_blocks=table["last_blocks"],
     )
 
 
-def stage_layers(layers: int, pp: int, virtual_stages: int = 1) -> tuple[int, ...]:
-    """Blocks of each stage: even, or fewer at the ends, beside embedding and output layer."""
-    if layers % (pp * virtual_stages) and (layers + 2) % (pp * virtual_stages) == 0:
-        blocks = (layers + 2) // pp
-        return (blocks - 1, *(blocks,) * (pp - 2), blocks - 1)
-    blocks, left_over = divmod(layers, pp)
-    if not left_over:
-        return (blocks,) * pp
-    # The last stage is relieved first: its output layer weighs more than an embedding.
-    fewer = pp - left_over
-    last = -(-fewer // 2)
-    return (*(blocks,) * (fewer - last), *(blocks + 1,) * left_over, *(blocks,) * last)
+def plan_of(
+    table: Table, row: int, model: ModelShape, training: Training, split: tuple[int, ...] = ()
+) -> ParallelPlan:
+    """One candidate as a plan.
 
-
-def plan_of(table: Table, row: int, model: ModelShape, training: Training) -> ParallelPlan:
-    """One candidate as a plan."""
+    Args:
+        split: blocks of each stage where they are fixed.
+    """
     cell = {name: int(values[row]) for name, values in table.items()}
     word = {name: WORDS[name][cell[name]] for name in WORDS}
-    blocks = stage_layers(model.layers, cell["pp"], cell["virtual_stages"])
+    blocks = split or stage_layers(model.layers, cell["pp"], cell["last_blocks"])
     share = cell["recompute_share"]
     partly = word["recompute"] != "none" and share < SHARES
     plan = ParallelPlan(

@@ -10,6 +10,7 @@ from irongrid.planner.misfit import misfit
 from irongrid.planner.mixed import over_two_pools
 from irongrid.planner.one_pool import PoolSearch, added, pool_search
 from irongrid.planner.question import Question, check
+from irongrid.planner.replicas import over_replicas
 from irongrid.planner.sites import across_sites
 from irongrid.planner.why import explained
 
@@ -36,6 +37,7 @@ def search(question: Question, coefficients: Coefficients, *, explain: bool = Tr
         plans += one.plans(found)
         effort = added(effort, found.effort)
     plans += over_two_pools(question, coefficients)
+    plans += over_replicas(question, coefficients)
     spread = across_sites(question, coefficients)
     plans += spread.plans
     plans.sort(key=lambda plan: plan.score)

@@ -266,7 +266,10 @@ def _spread(
         tokens_per_s=training.global_batch * training.seq_len / seconds,
         mfu=sites * float(step.model_flops[row]) / could,
         hfu=sites * float(step.hardware_flops[row]) / could,
-        host_bytes=one.host_bytes + outer,
+        stage_memory=tuple(
+            replace(stage, pool=group.name, host_bytes=stage.host_bytes + outer)
+            for stage in one.stage_memory
+        ),
         energy_j_per_step=energy_j,
         usd_per_step=usd,
         co2_g_per_step=co2_g,

@@ -26,6 +26,7 @@ from irongrid.domain.plan import (
 from irongrid.domain.runtime import Ability
 from irongrid.domain.training import Training
 from irongrid.errors import Problem, SpecError
+from irongrid.planner.stage_split import with_relieved_ends
 from irongrid.planner.table import Array, Columns, Mask, Table, column, cross, options, rows, take
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -294,6 +295,9 @@ def families(
     pieces = table["pp"] * table["virtual_stages"]
     table["short_ends"] = short_ends(table["pp"], pieces, model.layers)
     table["blocks"] = fullest(table["pp"], pieces, model.layers)
+    table["last_blocks"] = table["blocks"] - (model.layers % pieces != 0)
+    if ability.uneven_stages:
+        table = with_relieved_ends(table, model, training)
     table = cross(table, options("ep", space.ep), lambda t: _experts_fold(t, model))
     # How far state is sharded makes no plan of another kind.
     table["family"] = np.arange(rows(table), dtype=np.int64)
@@ -343,14 +347,19 @@ def _stages_fit(table: Columns, layers: int, ability: Ability, named: bool) -> M
     even = layers % pieces == 0
     ends = ((layers + 2) % pieces == 0) & (layers + 2 > pieces) & (pp > 1)
     loose = (table["virtual_stages"] == 1) & (pp < layers)
-    accum = table["grad_accum"]
-    needed = np.array(_ROUNDS)[schedule] * pp
-    whole = np.where(schedule == INTERLEAVED, accum % pp == 0, accum >= needed)
+    whole = fills(schedule, pp, table["grad_accum"])
     alone = (schedule == ONE_F_ONE_B) & (table["virtual_stages"] == 1)
     piped = np.where(schedule == ONE_F_ONE_B, named, whole)
     placed = even | ((ends | loose) & ability.uneven_stages)
     fits: Mask = placed & np.where(pp == 1, alone, piped)
     return fits
+
+
+def fills(schedule: Array, pp: Array, grad_accum: Array) -> Mask:
+    """Whether so many micro-batches fill the schedule; 1F1B takes any number."""
+    needed = np.where(schedule == ONE_F_ONE_B, 1, np.array(_ROUNDS)[schedule] * pp)
+    whole: Mask = np.where(schedule == INTERLEAVED, grad_accum % pp == 0, grad_accum >= needed)
+    return whole
 
 
 def short_ends(pp: Array, pieces: Array, layers: int) -> Array:

@@ -47,7 +47,7 @@ def explained(
     best, others = plans[0], plans[1:]
     pool = question.fleet.pool(best.pool)
     # What more of one pool would bring says little about a plan over several.
-    spread = bool(best.plan.stage_pools) or best.plan.sites > 1
+    spread = bool(best.plan.stage_pools or best.plan.replicas) or best.plan.sites > 1
     reasons = (
         *(best.why[:1] if spread else [_binds(best, pool)]),
         *(_next_best(best, other) for other in others[:1]),

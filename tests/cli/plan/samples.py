@@ -9,7 +9,7 @@ from irongrid.domain.fleet import Accelerator, Fleet, Level, Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ParallelPlan
 from irongrid.domain.training import Training
-from irongrid.planner.answer import Answer, Effort, PricedPlan
+from irongrid.planner.answer import Answer, Effort, PricedPlan, StageMemory
 from irongrid.planner.matrix import CommunicationMatrix, Flow
 from irongrid.planner.rank_map import rank_map
 
@@ -67,6 +67,20 @@ PLAN = ParallelPlan(
     stage_layers=(7, *(8,) * 14, 7),
     runnable_by=("megatron", "torchtitan"),
 )
+# Every further stage keeps a GiB of activations less; the last one has the output layer.
+STAGES = tuple(
+    StageMemory(
+        pool="h100",
+        stage=stage,
+        peak_memory_bytes=(64 - stage) * GIB,
+        peak_memory_bytes_p95=(70 - stage) * GIB,
+        parts_bytes={
+            "weights": 6 * GIB, "gradients": 12 * GIB, "optimizer": 3 * GIB,
+            "activations": (36 - stage) * GIB, "buffers": 4 * GIB, "context": 3 * GIB,
+        },
+    )
+    for stage in range(PLAN.pp)
+)  # fmt: skip
 PRICED = PricedPlan(
     plan=PLAN,
     pool="h100",
@@ -80,13 +94,7 @@ PRICED = PricedPlan(
     tokens_per_s=3.355e6,
     mfu=0.41,
     hfu=0.43,
-    peak_memory_bytes=64 * GIB,
-    peak_memory_bytes_p95=70 * GIB,
-    memory_parts_bytes={
-        "weights": 6 * GIB, "gradients": 12 * GIB, "optimizer": 3 * GIB, "activations": 36 * GIB,
-        "buffers": 4 * GIB, "context": 3 * GIB,
-    },
-    host_bytes=0,
+    stage_memory=STAGES,
     energy_j_per_step=5.4e7,
     usd_per_step=56.9,
     co2_g_per_step=5700.0,

@@ -17,6 +17,7 @@ from irongrid.cli.plan.objects import matrix_object, report_object
 from irongrid.cli.plan.page import page
 from irongrid.cli.plan.steps import pipeline_of, timeline
 from irongrid.cli.screen import Screen
+from irongrid.domain.plan import Replicas
 from irongrid.planner.matrix import CommunicationMatrix
 from irongrid.planner.rank_map import rank_map
 
@@ -129,7 +130,7 @@ def _drawings(text: str) -> Iterator[ElementTree.Element]:
 def test_every_drawing_is_well_formed_and_says_in_words_what_it_is(text: str) -> None:
     labels = [drawing.get("aria-label") or "" for drawing in _drawings(text)]
 
-    assert len(labels) == 7  # step, times, memory, three fronts, curve
+    assert len(labels) == 8  # step, times, memory of plans and of stages, three fronts, curve
     assert all(labels)
 
 
@@ -184,6 +185,23 @@ def test_the_boxes_of_a_stage_add_up_to_the_work_of_the_step() -> None:
     assert each_s * drawn.chunks * drawn.micro_batches == pytest.approx(3.8)
 
 
+def test_the_output_layer_makes_its_stage_longer() -> None:
+    plan = replace(PLAN, pp=4, schedule="1f1b", virtual_stages=1, stage_layers=(9, 9, 9, 5))
+
+    assert pipeline_of(plan, PRICED.parts_s, head_blocks=2.0)[0].weights == (1, 1, 1, 7 / 9)
+    v_shaped = replace(plan, schedule="zbv", virtual_stages=2, stage_layers=(8, 8, 8, 8))
+    assert pipeline_of(v_shaped, PRICED.parts_s, 2.0)[0].weights == (1, 0.8, 0.8, 0.8)
+
+
+def test_stages_of_two_pools_take_about_as_long_whatever_their_layers() -> None:
+    plan = replace(
+        PLAN, pp=4, schedule="1f1b", stage_layers=(22, 22, 9, 8),
+        stage_pools=("new", "new", "old", "old"),
+    )  # fmt: skip
+
+    assert pipeline_of(plan, PRICED.parts_s, 2.0)[0].weights == (1, 1, 1, 8 / 9)
+
+
 def test_recomputing_everything_makes_backward_three_times_as_long() -> None:
     drawn, _ = pipeline_of(replace(PLAN, recompute="full"), PRICED.parts_s)
 
@@ -218,6 +236,51 @@ def test_what_is_unusual_about_a_plan_is_said() -> None:
     assert words.extras(plan) == (
         "selective recompute, optimizer offloaded to nvme, stages of 7, 14 x 8, 7 layers"
     )
+
+
+def test_replicas_in_two_pools_are_said_with_their_shares() -> None:
+    parts = (
+        Replicas(pool="new", count=48, micro_batch=1, grad_accum=16),
+        Replicas(pool="old", count=80, micro_batch=2, grad_accum=5),
+    )
+    plan = replace(PLAN, replicas=parts, stage_layers=())
+
+    assert words.micro_batch(plan) == "1/2"
+    assert words.extras(plan) == (
+        "replicas 48 on new with 1 x 16 samples each, 80 on old with 2 x 5 samples each"
+    )
+
+
+def test_memory_by_stage_names_the_fullest_and_the_emptiest() -> None:
+    assert words.stages_memory(PRICED) == (
+        "p95 of memory by stage: from 55.0 GiB on stage 15 to 70.0 GiB on stage 0"
+    )
+
+
+def test_the_object_lists_every_stage_of_which_the_fullest_is_the_plans_figure() -> None:
+    best = report_object(REPORT)["plans"][0]
+
+    assert [stage["stage"] for stage in best["stage_memory"]] == list(range(16))
+    assert best["peak_memory_bytes"] == max(s["peak_memory_bytes"] for s in best["stage_memory"])
+    assert best["memory_parts_bytes"] == best["stage_memory"][0]["parts_bytes"]
+
+
+def test_every_stages_bar_ends_at_its_own_devices_limit() -> None:
+    small = replace(POOL, name="small", accelerator=replace(POOL.accelerator, memory_bytes=2**35))
+    fleet = replace(REPORT.fleet, pools=(POOL, small))
+    stages = tuple(
+        replace(stage, pool="small" if stage.stage > 7 else "h100") for stage in PRICED.stage_memory
+    )
+    best = replace(PRICED, stage_memory=stages)
+
+    text = page(replace(REPORT, fleet=fleet, answer=replace(REPORT.answer, plans=(best,))))
+
+    drawing = next(text for text in re.findall(r"<svg.*?</svg>", text) if "for each stage" in text)
+    marks = re.findall(r'<line x1="([0-9.]+)"[^>]*class="limit"', drawing)
+    assert len(marks) == 16
+    assert len(set(marks[:8])) == len(set(marks[8:])) == 1
+    assert float(marks[8]) < float(marks[0])
+    assert "stage 8 on small" in drawing
 
 
 def test_pools_and_sizes_are_columns_where_plans_differ_in_them(

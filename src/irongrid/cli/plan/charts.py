@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import ceil, log10
 
 from irongrid.cli.plan import svg
 
 WIDTH = 920.0
 LEFT = 190.0
 RIGHT = 90.0
-ROW = 34.0
+# Height of a row, of many rows together, and the least at which each row's name can be read.
+ROW, ROWS, NAMED_ROW = 34.0, 640.0, 13.0
 # Figures whose largest is so many times the smallest are drawn by powers of ten.
 POWERS_FROM = 8.0
 
@@ -20,12 +21,14 @@ class Bar:
 
     Attributes:
         mark: a value that is marked on the bar, such as its p95 or p90.
+        limit: what the bar must stay under; None where nothing bounds it.
     """
 
     name: str
     parts: Mapping[str, float]
     mark: float
     is_chosen: bool = False
+    limit: float | None = None
 
 
 def stacked(
@@ -37,47 +40,54 @@ def stacked(
     css: str,
     words: Mapping[str, str],
     mark_name: str,
-    limit: float | None = None,
     limit_name: str = "",
 ) -> str:
-    """Bars of parts on one axis, each with its mark, and a limit for all where there is one.
+    """Bars of parts on one axis, each with its mark and its limit where it has one.
 
     Args:
         scale: what one unit of the axis is in the parts' own unit.
         css: prefix of the parts' classes, which are `{css}-{part}`.
         words: what the legend calls the parts.
     """
-    most = max([*(max(bar.mark, sum(bar.parts.values())) for bar in bars), limit or 0.0, 1e-30])
-    most *= 1.04
+    most = max(*(_longest(bar) for bar in bars), 1e-30) * 1.04
     names = [name for name in bars[0].parts if any(bar.parts.get(name, 0.0) > 0 for bar in bars)]
     entries = [(f"{css}-{name}", words[name]) for name in names]
     legend, rows = svg.legend(LEFT, 0, [*entries, ("key", f"line: {mark_name}")], WIDTH - LEFT)
-    top = 18.0 * rows + 26
-    foot = top + ROW * len(bars)
+    top, row = 18.0 * rows + 26, min(ROW, ROWS / len(bars))
+    foot = top + row * len(bars)
     room = WIDTH - LEFT - RIGHT
     out = [legend]
     for tick in svg.ticks(0, most / scale, 6):
         x = LEFT + room * tick * scale / most
         out.append(svg.line(x, top - 4, x, foot, "grid"))
         out.append(svg.text(x, foot + 16, f"{tick:g}", anchor="middle", css="small"))
-    out.append(svg.text(WIDTH - RIGHT + 8, foot + 16, unit, css="small"))
+    out.append(svg.text(WIDTH - RIGHT + 24, foot + 16, unit, css="small"))
+    every = max(1, ceil(NAMED_ROW / row))
     for number, bar in enumerate(bars):
-        y = top + ROW * number + 4
-        weight = "strong" if bar.is_chosen else ""
-        out.append(svg.text(LEFT - 10, y + 15, bar.name, anchor="end", css=weight))
+        y = top + row * number
+        if number % every == 0:
+            css_name = "strong" if bar.is_chosen else ""
+            out.append(svg.text(LEFT - 10, y + row / 2 + 2, bar.name, anchor="end", css=css_name))
         x = LEFT
         for name in names:
             width = room * bar.parts.get(name, 0.0) / most
             hint = f"{words[name]}: {bar.parts.get(name, 0.0) / scale:.3g} {unit}"
-            out.append(svg.box(x, y, width, ROW - 12, f"{css}-{name}", hint))
+            out.append(svg.box(x, y + 0.12 * row, width, 0.65 * row, f"{css}-{name}", hint))
             x += width
         x = LEFT + room * bar.mark / most
-        out.append(svg.line(x, y - 3, x, y + ROW - 9, "mark"))
-    if limit is not None:
-        x = LEFT + room * limit / most
-        out.append(svg.line(x, top - 8, x, foot, "limit"))
-        out.append(svg.text(x + 4, top - 8, limit_name, anchor="end", css="small limit-name"))
+        out.append(svg.line(x, y, x, y + 0.9 * row, "mark"))
+        if bar.limit is not None:
+            x = LEFT + room * bar.limit / most
+            out.append(svg.line(x, y - (8 if number == 0 else 0), x, y + row, "limit"))
+    if bars[0].limit is not None:
+        x = LEFT + room * bars[0].limit / most
+        out.append(svg.text(x - 6, top - 4, limit_name, anchor="end", css="small limit-name"))
     return svg.drawing(WIDTH, foot + 24, out, label)
+
+
+def _longest(bar: Bar) -> float:
+    """How far a bar's row reaches."""
+    return max(bar.mark, sum(bar.parts.values()), bar.limit or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

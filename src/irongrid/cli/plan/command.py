@@ -64,6 +64,7 @@ def plan(
     dp_shard: Annotated[int | None, _count("Ranks that shard (ZeRO, FSDP).", PIN)] = None,
     micro_batch: Annotated[int | None, _count("Samples per pass.", PIN)] = None,
     virtual_stages: Annotated[int | None, _count("Pieces per stage.", PIN)] = None,
+    stage_layers: Annotated[str, _text("Layers of each stage: 9,9,9,5.", PIN)] = "",
     schedule: Annotated[str, _text("1f1b, interleaved, zb-1p, ...", PIN)] = "",
     zero: Annotated[str, _text("none, 1, 2, 3 or fsdp.", PIN)] = "",
     recompute: Annotated[str, _text("none, selective or full.", PIN)] = "",

@@ -17,7 +17,8 @@ RANKS_MAX = 1024
 # Figures of a priced plan, in the order in which they are printed.
 FIGURES = (
     "pool", "devices", "step_time_s", "step_time_s_p90", "parts_s", "tokens_per_s", "mfu", "hfu",
-    "peak_memory_bytes", "peak_memory_bytes_p95", "memory_parts_bytes", "host_bytes",
+    "peak_memory_bytes", "peak_memory_bytes_p95", "memory_parts_bytes", "stage_memory",
+    "host_bytes",
     "energy_j_per_step", "usd_per_step", "co2_g_per_step", "why",
 )  # fmt: skip
 

@@ -8,8 +8,9 @@ from irongrid.cli.plan import words
 from irongrid.cli.plan.charts import Bar, Point, scatter, stacked
 from irongrid.cli.plan.report import Report
 from irongrid.cli.plan.steps import timeline
-from irongrid.planner.answer import PricedPlan
+from irongrid.planner.answer import PricedPlan, StageMemory
 from irongrid.planner.matrix import CommunicationMatrix
+from irongrid.planner.stage_split import head_blocks
 from irongrid.units import format_bytes, format_duration
 
 BARS_MAX = 8
@@ -33,11 +34,14 @@ def _sections(report: Report) -> Iterator[str]:
     plans = report.answer.plans
     best = plans[0]
     yield _section("The plan", _figures(best), _why(best))
-    picture, shown = timeline(best.plan, best.parts_s)
+    picture, shown = timeline(best.plan, best.parts_s, head_blocks(report.model, report.training))
     about = "Drawn from the plan's own figures, in the order of its schedule: "
     yield _section("One step, stage by stage", picture, f"<p>{about}{escape(shown)}</p>")
     yield _section("Where the step's time goes", _times(plans))
     yield _section("Memory of the fullest device", _memory(report, plans))
+    if len(best.stage_memory) > 1:
+        note = "<p>Of each device of the stage; the plan's figure is that of the fullest.</p>"
+        yield _section("Memory of each stage", _stages(report, best), note)
     if report.pareto:
         yield _section("What else could be had", _front(report))
     if report.curve is not None and len(report.curve.points) > 1:
@@ -107,27 +111,51 @@ def _times(plans: Sequence[PricedPlan]) -> str:
 
 
 def _memory(report: Report, plans: Sequence[PricedPlan]) -> str:
-    limit = report.pool_of(plans[0]).accelerator.memory_bytes
     bars = [
-        Bar(
-            words.degrees(priced.plan),
-            {name: float(priced.memory_parts_bytes.get(name, 0)) for name in words.MEMORY_PARTS},
-            float(priced.peak_memory_bytes_p95),
-            is_chosen=number == 0,
-        )
+        _memory_bar(report, words.degrees(priced.plan), priced.fullest, is_chosen=number == 0)
         for number, priced in enumerate(plans[:BARS_MAX])
     ]
-    small = limit < 2**30
+    return _memory_bars(bars, "Peak memory by part for the best few plans, with the device's limit")
+
+
+def _stages(report: Report, best: PricedPlan) -> str:
+    """The chosen plan's memory, stage by stage."""
+    several = len({stage.pool for stage in best.stage_memory}) > 1
+    bars = [
+        _memory_bar(
+            report,
+            f"stage {stage.stage}" + (f" on {stage.pool}" if several else ""),
+            stage,
+            is_chosen=stage is best.fullest,
+        )
+        for stage in best.stage_memory
+    ]
+    return _memory_bars(bars, "Peak memory by part for each stage, with its device's limit")
+
+
+def _memory_bar(report: Report, name: str, stage: StageMemory, *, is_chosen: bool) -> Bar:
+    return Bar(
+        name,
+        {part: float(stage.parts_bytes.get(part, 0)) for part in words.MEMORY_PARTS},
+        float(stage.peak_memory_bytes_p95),
+        is_chosen=is_chosen,
+        limit=float(report.fleet.pool(stage.pool).accelerator.memory_bytes),
+    )
+
+
+def _memory_bars(bars: Sequence[Bar], label: str) -> str:
+    limits = {bar.limit for bar in bars if bar.limit is not None}
+    small = min(limits) < words.GIB
+    has = f"the device has {words.gib(min(limits))} GiB"
     return stacked(
         bars,
-        label="Peak memory by part for the best few plans, with the device's limit",
+        label=label,
         unit="MiB" if small else "GiB",
-        scale=2**20 if small else 2**30,
+        scale=2**20 if small else words.GIB,
         css="memory",
         words={name: name for name in words.MEMORY_PARTS},
         mark_name="p95",
-        limit=float(limit),
-        limit_name=f"the device has {words.gib(limit)} GiB",
+        limit_name=has if len(limits) == 1 else "dashed: what its device has",
     )
 
 
@@ -190,7 +218,7 @@ def _table(plans: Sequence[PricedPlan]) -> str:
         cells = (
             "chosen" if number == 0 else str(number + 1),
             words.degrees(plan),
-            str(plan.micro_batch),
+            words.micro_batch(plan),
             words.schedule(plan),
             words.sharding(plan),
             priced.pool,

@@ -19,8 +19,14 @@ AFTER = ("dp", "optimizer", "overhead")
 KINDS = {"F": "forward", "B": "backward", "W": "backward for weights"}
 
 
-def pipeline_of(plan: ParallelPlan, parts_s: Mapping[str, float]) -> tuple[Pipeline, int]:
-    """The pipeline to draw, and how many of the plan's micro-batches it leaves out."""
+def pipeline_of(
+    plan: ParallelPlan, parts_s: Mapping[str, float], head_blocks: float = 0.0
+) -> tuple[Pipeline, int]:
+    """The pipeline to draw, and how many of the plan's micro-batches it leaves out.
+
+    Args:
+        head_blocks: what the output layer computes, in blocks.
+    """
     chunks = 2 if plan.schedule in V_SHAPED else max(1, plan.virtual_stages)
     chunks = 1 if plan.pp == 1 else chunks
     split = plan.pp > 1 and plan.schedule in SPLIT_BACKWARD
@@ -37,15 +43,32 @@ def pipeline_of(plan: ParallelPlan, parts_s: Mapping[str, float]) -> tuple[Pipel
     lengths_s = {"F": forward, "B": back}
     if split:
         lengths_s |= {"B": back - forward, "W": forward}
-    most = max(plan.stage_layers, default=1)
-    weights = tuple(layers / most for layers in plan.stage_layers)
+    weights = _weights(plan, head_blocks)
     schedule = plan.schedule if plan.pp > 1 else "1f1b"
     return Pipeline(schedule, plan.pp, chunks, drawn, lengths_s, weights), plan.grad_accum - drawn
 
 
-def timeline(plan: ParallelPlan, parts_s: Mapping[str, float]) -> tuple[str, str]:
-    """The drawing, and a sentence on what it shows."""
-    pipeline, left_out = pipeline_of(plan, parts_s)
+def _weights(plan: ParallelPlan, head_blocks: float) -> tuple[float, ...]:
+    """How long each stage takes for a micro-batch, over the slowest one.
+
+    Stages in several pools have the layers with which each pool's take as long as the other's.
+    """
+    blocks = [float(layers) for layers in plan.stage_layers]
+    if plan.stage_pools:
+        pools = list(zip(plan.stage_pools, blocks, strict=True))
+        most = {name: max(n for other, n in pools if other == name) for name, _ in pools}
+        return tuple(layers / most[name] for name, layers in pools)
+    if plan.pp > 1 and blocks:
+        # A V brings the model's two ends together on the first stage.
+        blocks[0 if plan.schedule in V_SHAPED else -1] += head_blocks
+    return tuple(layers / max(blocks) for layers in blocks)
+
+
+def timeline(
+    plan: ParallelPlan, parts_s: Mapping[str, float], head_blocks: float = 0.0
+) -> tuple[str, str]:
+    """The drawing, and a sentence on what it shows; the arguments are those of `pipeline_of`."""
+    pipeline, left_out = pipeline_of(plan, parts_s, head_blocks)
     drawn = boxes(pipeline)
     end_s = max(item.end_s for item in drawn)
     after = [(name, parts_s.get(name, 0.0)) for name in AFTER if parts_s.get(name, 0.0) > 0]
@@ -109,7 +132,8 @@ def _words(plan: ParallelPlan, pipeline: Pipeline, left_out: int) -> str:
         f"{pipeline.micro_batches} of {plan.grad_accum}" if left_out else f"all {plan.grad_accum}"
     )
     words = f"{shown} micro-batches per rank"
-    words += f" of {plan.micro_batch} x sequence, schedule {plan.schedule}"
+    where = f" on {plan.replicas[0].pool}" if plan.replicas else ""
+    words += f" of {plan.micro_batch} x sequence{where}, schedule {plan.schedule}"
     if pipeline.chunks > 1:
         words += f" with {pipeline.chunks} pieces of the model on each stage"
     if left_out:

@@ -42,6 +42,8 @@ def show(screen: Screen, report: Report) -> None:
     screen.say()
     for line in step_lines(best):
         screen.say(line)
+    if len(best.stage_memory) > 1:
+        screen.say(words.stages_memory(best))
     screen.say()
     for sentence in best.why[:AT_A_GLANCE]:
         screen.say(sentence)
@@ -68,7 +70,7 @@ def plans_table(plans: tuple[PricedPlan, ...]) -> "Table":
             "*" if number == 0 else "",
             *([priced.pool] if pools_differ else []),
             words.degrees(priced.plan),
-            str(priced.plan.micro_batch),
+            words.micro_batch(priced.plan),
             words.schedule(priced.plan),
             *size,
             words.seconds(priced.step_time_s),
@@ -136,7 +138,7 @@ def show_front(screen: Screen, plans: tuple[PricedPlan, ...]) -> None:
     for priced in plans:
         table.add_row(
             words.degrees(priced.plan),
-            str(priced.plan.micro_batch),
+            words.micro_batch(priced.plan),
             f"{priced.devices:,}",
             words.seconds(priced.step_time_s),
             words.money(priced.usd_per_step),

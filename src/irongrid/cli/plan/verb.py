@@ -35,8 +35,8 @@ from irongrid.spec import load_job_file
 
 PINS = (
     "tp", "pp", "cp", "ep", "dp", "dp_replicate", "dp_shard", "micro_batch", "virtual_stages",
-    "schedule", "zero", "recompute", "offload", "offload_tier", "context", "compression", "sites",
-    "sync_every",
+    "stage_layers", "schedule", "zero", "recompute", "offload", "offload_tier", "context",
+    "compression", "sites", "sync_every",
 )  # fmt: skip
 # What a file says about the training itself, so that an option beside it would contradict it.
 OF_THE_JOB = ("model", "global_batch", "seq_len", "runtime", "precision", "optimizer", "lora_rank")
@@ -67,6 +67,7 @@ class Options:
     dp_shard: int | None
     micro_batch: int | None
     virtual_stages: int | None
+    stage_layers: str
     schedule: str
     zero: str
     recompute: str
@@ -213,7 +214,8 @@ def _report(options: Options, asked: Asked, answer: Answer, coefficients: Coeffi
     matrix = ranks = None
     if options.matrix or options.html:
         matrix = communication_matrix(best.plan, question.model, question.training, pool)
-        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis())
+        _, *beside = question.fleet.all_of(best.pool)
+        ranks = rank_map(best.plan, pool, matrix.bytes_by_axis(), beside=beside)
     return Report(
         model_name=asked.model_name,
         model=question.model,

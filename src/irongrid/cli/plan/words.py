@@ -34,6 +34,12 @@ def degrees(plan: ParallelPlan) -> str:
     return " ".join(f"{name}{degree}" for name, degree in named if degree > 1) or "one device"
 
 
+def micro_batch(plan: ParallelPlan) -> str:
+    """Samples of a pass; of replicas in several pools, of each: `4/1`."""
+    sizes = [part.micro_batch for part in plan.replicas] or [plan.micro_batch]
+    return "/".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))
+
+
 def schedule(plan: ParallelPlan) -> str:
     """The pipeline's schedule; a dash where there is no pipeline."""
     if plan.pp == 1:
@@ -64,6 +70,12 @@ def extras(plan: ParallelPlan) -> str:
     if plan.sites > 1:
         every = "every step" if plan.sync_every == 1 else f"every {plan.sync_every} steps"
         said.append(f"{plan.sites} sites, in step {every}")
+    if plan.replicas:
+        shares = (
+            f"{part.count} on {part.pool} with {part.micro_batch} x {part.grad_accum} samples each"
+            for part in plan.replicas
+        )
+        said.append(f"replicas {', '.join(shares)}")
     if len(set(plan.stage_layers)) > 1:
         said.append(f"stages of {runs(plan.stage_layers)} layers")
     return ", ".join(said)
@@ -82,6 +94,18 @@ def runs(values: Sequence[int]) -> str:
     """Numbers in order, repeats counted: `7, 14 x 8, 7`."""
     groups = [(value, len(list(group))) for value, group in groupby(values)]
     return ", ".join(f"{times} x {value}" if times > 1 else str(value) for value, times in groups)
+
+
+def stages_memory(priced: PricedPlan) -> str:
+    """The fullest and the emptiest stage's memory: `p95 of memory: 71.3 GiB on stage 0, ...`."""
+    ordered = sorted(priced.stage_memory, key=lambda stage: -stage.peak_memory_bytes_p95)
+    several = len({stage.pool for stage in ordered}) > 1
+    most, least = (
+        f"{gib(stage.peak_memory_bytes_p95)} GiB on stage {stage.stage}"
+        + (f" ({stage.pool})" if several else "")
+        for stage in (ordered[0], ordered[-1])
+    )
+    return f"p95 of memory by stage: from {least} to {most}"
 
 
 def gib(size_bytes: float) -> str:
@@ -137,6 +161,6 @@ def headline(priced: PricedPlan) -> str:
     """One plan in one line."""
     plan = priced.plan
     more = extras(plan)
-    return f"{degrees(plan)}, micro-batch {plan.micro_batch}, {schedule(plan)}" + (
+    return f"{degrees(plan)}, micro-batch {micro_batch(plan)}, {schedule(plan)}" + (
         f", {more}" if more else ""
     )

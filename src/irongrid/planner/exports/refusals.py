@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from irongrid.domain.fleet import Pool
 from irongrid.domain.model import ModelShape
 from irongrid.domain.plan import ParallelPlan
-from irongrid.domain.runtime import RUNTIMES, Ability, runnable_by
+from irongrid.domain.runtime import RUNTIMES, Ability, has_unequal_replicas, runnable_by
 from irongrid.domain.training import Training
 from irongrid.errors import Refused
 
@@ -50,6 +50,9 @@ def _shapes(ability: Ability, plan: ParallelPlan) -> Iterator[str]:
         yield f"sites that meet every {plan.sync_every} steps"
     if len(set(plan.stage_pools)) > 1 and not ability.mixed_devices:
         yield f"stages on different devices ({', '.join(plan.stage_pools)})"
+    if has_unequal_replicas(plan) and not ability.mixed_devices:
+        shares = ", ".join(f"{p.micro_batch} x {p.grad_accum} on {p.pool}" for p in plan.replicas)
+        yield f"replicas that take unequal shares of the batch ({shares})"
     sharded = plan.zero in ("2", "3", "fsdp") and plan.dp_shard > 1
     if sharded and plan.pp > 1 and not ability.composed:
         yield f"zero={plan.zero} together with pp={plan.pp}"
@@ -71,6 +74,8 @@ def common_obstacles(
         found.append(f"{plan.world_size} ranks do not fill nodes of {per_node} devices")
     if plan.world_size != plan.pp * plan.dp * plan.cp * plan.tp:
         found.append(f"world_size={plan.world_size} is not pp x dp x cp x tp")
+    if plan.replicas:
+        found.append(f"replicas in {len(plan.replicas)} pools, where its launch line starts one")
     if plan.global_batch != training.global_batch:
         found.append(
             f"the plan's global batch is {plan.global_batch}, the training's "
