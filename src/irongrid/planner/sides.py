@@ -52,11 +52,10 @@ def machines_of(question: Question, pools: tuple[Pool, Pool]) -> tuple[Machine, 
     """Both pools' hardware, on the slower of their networks: what they send must pass both."""
     one, other = (machine_of(pool, question.training) for pool in pools)
     net = min(float(one.net_bytes_per_s), float(other.net_bytes_per_s))
+    spine = min(float(one.spine_bytes_per_s), float(other.spine_bytes_per_s))
     hop = max(float(one.net_latency_s), float(other.net_latency_s))
-    return (
-        replace(one, net_bytes_per_s=net, net_latency_s=hop),
-        replace(other, net_bytes_per_s=net, net_latency_s=hop),
-    )
+    shared = {"net_bytes_per_s": net, "spine_bytes_per_s": spine, "net_latency_s": hop}
+    return replace(one, **shared), replace(other, **shared)
 
 
 def fills_islands(tp: int, pools: tuple[Pool, Pool]) -> bool:
