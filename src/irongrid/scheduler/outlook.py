@@ -1,0 +1,28 @@
+"""What a policy is told of an elastic job's future: values from `forecast`, or a bound's truth."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from irongrid.domain.ids import JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is thought of one job at one moment.
+
+    Attributes:
+        left_s_C: time to the end on each size, if it stays there; infinite where it cannot run.
+        restart_s: from a launch to the first step.
+    """
+
+    left_s_C: np.ndarray
+    restart_s: float
+
+
+class Forecaster(Protocol):
+    """Where outlooks come from."""
+
+    def outlook(self, job: JobId, now_ns: int) -> Outlook:
+        """What is thought of a job now."""
