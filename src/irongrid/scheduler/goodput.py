@@ -58,10 +58,12 @@ class Goodput:
         current_J = np.full(len(jobs), -1)
         pending_J = np.zeros(len(jobs))
         restart_J = np.zeros(len(jobs))
+        most_J = np.zeros(len(jobs))
         left_JC = np.empty((len(jobs), len(sizes)))
         for at, job in enumerate(jobs):
             outlook = self.forecaster.outlook(job.id, cluster.now_ns)
             left_JC[at], restart_J[at] = outlook.left_s_C, outlook.restart_s
+            most_J[at] = outlook.most_ranks
             if at < active:
                 place = job.placement
                 kind = cluster.rooms.nodes[place.shares[0].node].device_type
@@ -69,6 +71,7 @@ class Goodput:
                 if not job.works:
                     pending_J[at] = max(outlook.restart_s - (now_s - job.launched_at_ns / NS_PER_S), 0)
         age_J = np.array([now_s - job.submitted_at_ns / NS_PER_S for job in jobs])
+        left_JC[sizes.devices_C > most_J[:, None]] = np.inf
         value_JC = self.value(left_JC, restart_J, current_J, pending_J, age_J)
         column_J = assign(value_JC, sizes)
         wanted = {

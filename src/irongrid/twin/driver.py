@@ -40,7 +40,7 @@ from irongrid.domain.messages import Beat, LaunchOrder, WorkerReport
 from irongrid.scheduler.cluster import Policy
 from irongrid.twin.agenda import Agenda
 from irongrid.twin.engine import Gang, SimulatedEngine
-from irongrid.twin.truth.world import Futures, TraceJob
+from irongrid.twin.truth.world import Futures, Measurement, TraceJob
 from irongrid.units import NS_PER_S
 
 # What happens at one instant: work ends, work begins, and only then new jobs come.
@@ -226,12 +226,17 @@ class Driver:
         if found is None:
             self._finish(gang)
             return
-        node = gang.nodes[0]
-        gang.n += 1
-        self._report(gang, node, Measured(**_who(gang, node), n=gang.n, **asdict(found)))
+        self._measure(gang, found)
         batch = self.tuner.batch(gang.job, gang.placement)
         left_ns = self.futures.tune(gang.job, batch, self.now_ns)
         self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._news(gang))
+
+    def _measure(self, gang: Gang, found: Measurement | None) -> None:
+        """The first node's worker reports what the ranks have measured."""
+        if found is not None:
+            gang.n += 1
+            who = _who(gang, gang.nodes[0])
+            self._report(gang, gang.nodes[0], Measured(**who, n=gang.n, **asdict(found)))
 
     def _finish(self, gang: Gang) -> None:
         gang.alive = False
@@ -247,6 +252,7 @@ class Driver:
         done_ns = 0
         if worked:
             done_ns = self.futures.stop(gang.job, self.now_ns, saved=save)
+            self._measure(gang, self.futures.measured(gang.job))
         else:
             self.futures.abort(gang.job, self.now_ns)
         for at, node in enumerate(gang.nodes):

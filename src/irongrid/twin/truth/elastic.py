@@ -110,6 +110,13 @@ class ElasticFutures:
         run.known.add(training.configuration)
         return measurement(training)
 
+    def measured(self, job: JobId) -> Measurement | None:
+        """What stopped ranks report at last; None where they have not run long enough."""
+        training = self._runs[job].training
+        if training.completed_at_s is not None or training.configuration not in self._runs[job].known:
+            return None
+        return measurement(training)
+
     def stop(self, job: JobId, now_ns: int, *, saved: bool) -> int:
         """The ranks work no more; the work that they did, which counts if it was saved."""
         run = self._runs[job]

@@ -61,6 +61,9 @@ class Futures(Protocol):
     def news(self, job: JobId, now_ns: int) -> Measurement | None:
         """What the ranks report at the time that was foretold; None once all is done."""
 
+    def measured(self, job: JobId) -> Measurement | None:
+        """What stopped ranks report at last; None where they have measured nothing."""
+
     def tune(self, job: JobId, batch: tuple[int, int], now_ns: int) -> int:
         """The ranks go on with this batch; the time to the next news."""
 
@@ -82,6 +85,10 @@ class FixedBatch:
 
     def news(self, job: JobId, now_ns: int) -> Measurement | None:
         """The only news is the end."""
+        return None
+
+    def measured(self, job: JobId) -> Measurement | None:
+        """Nothing."""
         return None
 
     def tune(self, job: JobId, batch: tuple[int, int], now_ns: int) -> int:
