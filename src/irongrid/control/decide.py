@@ -71,7 +71,7 @@ def next_wakeup_ns(state: State, decided_ns: int) -> int | None:
     due_ns = state.timers.next_ns()
     every_ns = state.policy.every_ns if state.policy is not None else None
     if every_ns is not None and (state.active or state.queue):
-        tick_ns = decided_ns + every_ns
+        tick_ns = (decided_ns // every_ns + 1) * every_ns
         due_ns = tick_ns if due_ns is None else min(due_ns, tick_ns)
     if state.held is not None and state.queue:
         # A running job may fall behind somebody who waits.

@@ -14,24 +14,25 @@ import numpy as np
 
 from irongrid.scheduler.sizes import Sizes
 
-PRICE_ROUNDS = 61
-CUT_EVERY = 15
+PRICE_ROUNDS = 60
+CUT_EVERY = 20
 IMPROVEMENTS = 200
 # Cells of the table of the exact programme: 6 x 4, 3 x 8 and 2 x 8 devices have 10,625.
 MOST_CELLS = 20_000
 _HAIR = 1e-9
 
 
-def assign(value_JC: np.ndarray, sizes: Sizes) -> np.ndarray:
+def assign(value_JC: np.ndarray, sizes: Sizes, start_J: np.ndarray) -> np.ndarray:
     """A column per job, or -1 for none; no kind of device is used beyond its capacity.
 
     Args:
         value_JC: what a job is worth on a size; a size that is worth 0 or less is never taken.
+        start_J: an answer to begin with, such as what jobs hold now.
     """
     if not len(value_JC):
         return np.zeros(0, dtype=int)
     problem = _Problem(value_JC, sizes)
-    column_J, price_K, bound = problem.priced()
+    column_J, price_K, bound = problem.priced(np.where(start_J < 0, problem.none, start_J))
     gap = bound - problem.value(column_J)
     if gap > _HAIR and prod(count + 1 for count in sizes.capacity) <= MOST_CELLS:
         column_J = problem.exact(price_K, gap)
@@ -59,13 +60,16 @@ class _Problem:
         found: np.ndarray = self.need_CK[column_J].sum(axis=0)
         return found
 
-    def priced(self) -> tuple[np.ndarray, np.ndarray, float]:
+    def priced(self, start_J: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """The best answer found that fits, the best prices, and the bound that they give.
 
         Steps are those of Polyak (1969): as long as the distance between bound and answer.
         """
         price_K = np.zeros(len(self.capacity_K))
-        best_J, value = np.full(len(self.rows), self.none), 0.0
+        best_J = np.full(len(self.rows), self.none)
+        if (self.used(start_J) <= self.capacity_K).all():
+            best_J = self.improved(start_J.copy())
+        value = self.value(best_J)
         found: list[tuple[float, np.ndarray]] = []
         for at in range(PRICE_ROUNDS):
             net_JC = self.value_JC - self.need_CK @ price_K
@@ -73,7 +77,7 @@ class _Problem:
             over_K = self.used(column_J) - self.capacity_K
             bound = float(net_JC[self.rows, column_J].sum() + self.capacity_K @ price_K)
             found.append((bound, price_K))
-            if at % CUT_EVERY == 0:
+            if at % CUT_EVERY == CUT_EVERY - 1 or (over_K <= 0).all():
                 fitting_J = self.improved(self._cut(column_J))
                 if self.value(fitting_J) > value:
                     best_J, value = fitting_J, self.value(fitting_J)

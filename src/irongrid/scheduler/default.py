@@ -1,0 +1,38 @@
+"""The default policy: predicted remaining work weighs marginal goodput."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from irongrid.scheduler.elastic import ElasticPolicy, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    horizon_s: float = 450.0
+    keep: float = 1.05
+    rank: float = 0.5
+    age: float = 0.5
+    exponent: float = 1.0
+    floor: float = 0.0
+
+
+class Default(ElasticPolicy):
+    name = "default"
+    weights = Weights()
+
+    def value(self, table: Table) -> np.ndarray:
+        w = self.weights
+        left_JC = table.left_JC
+        restart_J = table.restart_J
+        current_J = table.current_J
+        rows = np.arange(len(left_JC))
+        best_J = left_JC.min(axis=1)
+        cost_JC = left_JC + restart_J[:, None] * np.maximum(1.0, left_JC / w.horizon_s)
+        on = current_J >= 0
+        now = left_JC[rows[on], current_J[on]]
+        cost_JC[rows[on], current_J[on]] = now / w.keep + table.pending_J[on] * np.maximum(1.0, now / w.horizon_s)
+        order = np.argsort(np.argsort(-best_J, kind="stable"), kind="stable") + 1
+        weight_J = order**w.rank * (1 + table.age_J / 3600) ** w.age
+        v = ((best_J + restart_J)[:, None] / cost_JC) ** w.exponent * weight_J[:, None]
+        return v - w.floor * self.sizes.devices_C
