@@ -19,9 +19,9 @@ from benchmarks.report import at_most, finish
 
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
+from irongrid.twin.arrivals import Arrivals, play
 from irongrid.twin.driver import Driver
 from irongrid.twin.fleets import pool
-from irongrid.twin.replay import Arrivals, play
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.world import TraceJob
 from irongrid.units import NS_PER_S

@@ -1,7 +1,7 @@
 """The batches that an adaptive job may train with at each size.
 
-Rule: 50 global batches between the initial and the largest one in geometric steps, split over ranks
-and passes so that a pass fits a device (Pollux, OSDI 2021; `goodput.py` of its artifact).
+Rule: global batches between the initial and the largest one in geometric steps, split over ranks
+and passes so that a pass fits a device (Pollux, OSDI 2021, whose artifact tries 50 of them).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 
 from irongrid.domain.job import AdaptiveBatch
 
-SAMPLES = 50
+SAMPLES = 30
 # Divisions that come out a hair above a whole number must not cost a sample.
 _HAIR = 1e-8
 

@@ -3,7 +3,7 @@
 Under `none` a family is one job; under `shared` it is all jobs of an application.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from irongrid.forecast.throughput import Seen, StepModel, fit
 
 # Batches closer than this are one measurement: they would say the same again.
 _SAME_BATCH = 0.15
+# A measurement this near to what was said changes nothing.
+_FORETOLD = 0.02
 # Stretches of training into which data epochs are put together.
 STRETCHES = 12
 
@@ -54,6 +56,7 @@ class Family:
         self._total: float | None = None
         self._iteration_CS: np.ndarray | None = None
         self._work: _Work | None = None
+        self._fitted: dict[str, tuple[StepModel, dict[int, float]]] = {}
         self.most_ranks = 0
         self.most_progress = 0.0
 
@@ -67,7 +70,8 @@ class Family:
         of_kind = self._seen.setdefault(kind, {})
         if key not in of_kind:
             of_kind[key] = seen
-            self._iteration_CS = self._work = None
+            if not self._foretold(kind, seen):
+                self._iteration_CS = self._work = None
 
     def trained(self, epoch: int, begin: float, noise: float) -> None:
         """How an epoch of the data began."""
@@ -152,11 +156,23 @@ class Family:
         end_B = np.array([end_E[part[-1]] for part in parts])
         work_B = np.diff(end_B, prepend=0.0)
         # The mean over an epoch's like of 1 / gain is about that at their mean noise.
-        rate_BC = np.array([self.rate_CS(float(noise_E[part].mean())).max(axis=1) for part in parts])
+        rate_BC = np.array(
+            [self.rate_CS(float(noise_E[part].mean())).max(axis=1) for part in parts]
+        )
         with np.errstate(divide="ignore"):
             time_BC = work_B[:, None] / rate_BC
         after_BC = np.cumsum(time_BC[::-1], axis=0)[::-1] - time_BC
         return _Work(end_B, np.where(np.isfinite(time_BC), after_BC, np.inf), rate_BC)
+
+    def _foretold(self, kind: str, seen: Seen) -> bool:
+        """Whether the model in force said the same: then there is nothing to learn."""
+        fitted = self._fitted.get(kind)
+        if self._iteration_CS is None or fitted is None:
+            return False
+        model, misses = fitted
+        step, _ = model.times(np.array(seen.nodes), np.array(seen.ranks), np.array(seen.local_bsz))
+        said_s = float(step) * misses.get(seen.ranks, 1.0)
+        return abs(said_s / seen.step_s - 1) < _FORETOLD
 
     def _iterations(self) -> np.ndarray:
         fleet, batches = self._fleet, self._batches
@@ -169,18 +185,26 @@ class Family:
             local_CS = batches.local_CS[of_kind]
             nodes, ranks = fleet.nodes_C[of_kind], fleet.devices_C[of_kind]
             step_CS, compute_CS = models[kind].times(nodes[:, None], ranks[:, None], local_CS)
-            miss_C = self._misses(kind, models[kind], ranks)
+            misses = self._misses(kind, models[kind])
+            self._fitted[kind] = models[kind], misses
+            miss_C = np.array([misses.get(int(count), 1.0) for count in ranks])
             found_CS[of_kind] = (step_CS + batches.accum_CS[of_kind] * compute_CS) * miss_C[:, None]
         return found_CS
 
-    def _misses(self, kind: str, model: StepModel, ranks_C: np.ndarray) -> np.ndarray:
+    def _misses(self, kind: str, model: StepModel) -> dict[int, float]:
         """How much longer steps really took than the model says, for counts that were run."""
         by_ranks: dict[int, list[float]] = {}
-        for seen in self._seen.get(kind, {}).values():
-            step, _ = model.times(np.array(seen.nodes), np.array(seen.ranks), np.array(seen.local_bsz))
-            by_ranks.setdefault(seen.ranks, []).append(float(np.log(seen.step_s / step)))
-        means = {ranks: float(np.exp(np.mean(logs))) for ranks, logs in by_ranks.items()}
-        return np.array([means.get(int(ranks), 1.0) for ranks in ranks_C])
+        of_kind = list(self._seen.get(kind, {}).values())
+        if not of_kind:
+            return {}
+        nodes, ranks, local_bsz = (
+            np.array([getattr(seen, name) for seen in of_kind])
+            for name in ("nodes", "ranks", "local_bsz")
+        )
+        step, _ = model.times(nodes, ranks, local_bsz)
+        for seen, said_s in zip(of_kind, step, strict=True):
+            by_ranks.setdefault(seen.ranks, []).append(float(np.log(seen.step_s / said_s)))
+        return {ranks: float(np.exp(np.mean(logs))) for ranks, logs in by_ranks.items()}
 
     def _models(self) -> dict[str, StepModel]:
         """A model of each kind: fitted where it was measured, else as others suggest."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,5 +23,11 @@ class FleetSizes:
 
     def column(self, kind: str, devices: int) -> int:
         """Where a size stands."""
-        at = self.kinds.index(kind)
-        return int(np.flatnonzero((self.kind_C == at) & (self.devices_C == devices))[0])
+        return self._column[kind, devices]
+
+    @cached_property
+    def _column(self) -> dict[tuple[str, int], int]:
+        return {
+            (self.kinds[kind], int(devices)): at
+            for at, (kind, devices) in enumerate(zip(self.kind_C, self.devices_C, strict=True))
+        }

@@ -4,7 +4,7 @@ Goodput is progress per second: how many steps at the initial batch a second is 
 batch for the size and the present gradient noise (Pollux, OSDI 2021).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from irongrid.units import NS_PER_S
 # A job that nothing is known of is taken for one that lasts as long again as it has, and so much.
 _GUESS_S = 300.0
 _GUESS_RANKS = 4
+# A gradient that is nearly all noise: larger batches pay in full.
+_MOST_NOISE = 1e6
+_HAIR = 1e-30
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class Goodputs:
         compute_s = fact.step_s - fact.sync_s
         seen = Seen(nodes, ranks, fact.local_bsz, fact.step_s, compute_s)
         track.family.measured(kind, seen)
-        noise = fact.grad_var / fact.grad_sqr
+        noise = fact.grad_var / max(fact.grad_sqr, fact.grad_var / _MOST_NOISE, _HAIR)
         if fact.data_epochs != track.data_epochs or track.noise is None:
             track.family.trained(fact.data_epochs, fact.progress, noise)
         scale = ranks * fact.local_bsz * (fact.accum_steps + 1) / track.limits.init_batch_size

@@ -8,7 +8,6 @@ one measurement is enough to begin with, and in that one device type's model is 
 next one's, scaled by the types' data-sheet speeds.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +56,11 @@ class StepModel:
         self, nodes: np.ndarray, ranks: np.ndarray, local_bsz: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of a step, and of its compute; arrays of any shapes that go together."""
-        step, compute = _times(self.log_P[:, None], self.reference, *map(np.ravel, np.broadcast_arrays(nodes, ranks, local_bsz)))
+        step, compute = _times(
+            self.log_P[:, None],
+            self.reference,
+            *map(np.ravel, np.broadcast_arrays(nodes, ranks, local_bsz)),
+        )
         shape = np.broadcast_shapes(np.shape(nodes), np.shape(ranks), np.shape(local_bsz))
         return step.reshape(shape), compute.reshape(shape)
 

@@ -51,7 +51,7 @@ class ElasticPolicy:
 
     name = "elastic"
 
-    def __init__(self, forecaster: Forecaster, sizes: Sizes, every_s: float) -> None:
+    def __init__(self, forecaster: Forecaster, sizes: Sizes, every_s: float = 60) -> None:
         self._forecaster = forecaster
         self.sizes = sizes
         self.every_ns: int | None = round(every_s * NS_PER_S)
@@ -92,7 +92,10 @@ class ElasticPolicy:
     def table(self, cluster: Cluster) -> Table | None:
         """The round's input; None if there is no job."""
         running = list(cluster.active())
-        jobs: list[Running | Waiting] = [*running, *(cluster.waiting(job) for job in cluster.queued())]
+        jobs: list[Running | Waiting] = [
+            *running,
+            *(cluster.waiting(job) for job in cluster.queued()),
+        ]
         if not jobs:
             return None
         outlooks = [self._forecaster.outlook(job.id, cluster.now_ns) for job in jobs]

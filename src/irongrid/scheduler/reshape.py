@@ -34,7 +34,9 @@ class _Plan:
     places: dict[JobId, Placement] = field(default_factory=dict)
 
 
-def reshape(cluster: Cluster, wanted: Mapping[JobId, Size], reasons: Mapping[JobId, str]) -> list[Action]:
+def reshape(
+    cluster: Cluster, wanted: Mapping[JobId, Size], reasons: Mapping[JobId, str]
+) -> list[Action]:
     """The actions that lead from what is to what is wanted.
 
     Args:
@@ -46,7 +48,10 @@ def reshape(cluster: Cluster, wanted: Mapping[JobId, Size], reasons: Mapping[Job
     with cluster.rooms.trial() as trial:
         needs = {job: _need(cluster, held, job, wanted[job][0]) for job in wanted}
         plan = _Plan(trial, held, needs)
-        for kind in sorted({size[0] for size in wanted.values()} | {_kind(cluster, run.placement) for run in held.values()}):
+        for kind in sorted(
+            {size[0] for size in wanted.values()}
+            | {_kind(cluster, run.placement) for run in held.values()}
+        ):
             _pack(cluster, plan, kind, wanted)
     actions: list[Action] = []
     for job, run in held.items():
@@ -59,7 +64,9 @@ def reshape(cluster: Cluster, wanted: Mapping[JobId, Size], reasons: Mapping[Job
         if job in held:
             continue
         if all(free[share.node].issuperset(share.devices) for share in place.shares):
-            actions.append(Start(job=job, placement=place, reason=reasons.get(job, "has a size that pays")))
+            actions.append(
+                Start(job=job, placement=place, reason=reasons.get(job, "has a size that pays"))
+            )
         else:
             actions.append(Reserve(job=job, placement=place))
     for job in cluster.fresh:
@@ -99,7 +106,9 @@ def _pack(cluster: Cluster, plan: _Plan, kind: str, wanted: Mapping[JobId, Size]
         plan.places[job] = plan.held[job].placement
 
 
-def _place(plan: _Plan, jobs: list[JobId], wanted: Mapping[JobId, Size], *, shrink: bool = False) -> bool:
+def _place(
+    plan: _Plan, jobs: list[JobId], wanted: Mapping[JobId, Size], *, shrink: bool = False
+) -> bool:
     """Whether all found a place; with `shrink`, those that did not get what is there."""
     found: dict[JobId, Placement] = {}
     for job in sorted(jobs, key=lambda job: (-wanted[job][1], job)):

@@ -30,7 +30,9 @@ class Oracle:
         before = ends[at - 1] if at else 0.0
         done = self._futures.progress(job, now_ns) - before
         left_C = np.maximum(table.left_CE[:, at] - done / table.rate_CE[:, at], 1.0)
-        return Outlook(left_s_C=left_C, restart_s=float(training.application.restart_delay_s), most_ranks=10**6)
+        return Outlook(
+            left_s_C=left_C, restart_s=float(training.application.restart_delay_s), most_ranks=10**6
+        )
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
         """The best batch of the current epoch."""
@@ -74,7 +76,9 @@ class _Table:
             kind = sizes.kinds[sizes.kind_C[c]]
             best = np.zeros(epochs)
             batch = np.zeros((epochs, 2), dtype=int)
-            for local, accum in sorted(set(zip(batches.local_CS[c], batches.accum_CS[c], strict=True))):
+            for local, accum in sorted(
+                set(zip(batches.local_CS[c], batches.accum_CS[c], strict=True))
+            ):
                 if local == 0:
                     continue
                 run = feasible(application, kind, shape, int(local), int(accum))

@@ -113,7 +113,10 @@ class ElasticFutures:
     def measured(self, job: JobId) -> Measurement | None:
         """What stopped ranks report at last; None where they have not run long enough."""
         training = self._runs[job].training
-        if training.completed_at_s is not None or training.configuration not in self._runs[job].known:
+        if (
+            training.completed_at_s is not None
+            or training.configuration not in self._runs[job].known
+        ):
             return None
         return measurement(training)
 

@@ -92,7 +92,9 @@ class Profile:
     def _range(self, shape: Shape) -> tuple[int, int]:
         rows = self.placed.get(smallest_rotation(shape))
         if rows is not None:
-            return int(np.ceil(rows[0, 0])), min(int(rows[-1, 0]), self.largest_local_bsz(sum(shape)))
+            return int(np.ceil(rows[0, 0])), min(
+                int(rows[-1, 0]), self.largest_local_bsz(sum(shape))
+            )
         points = np.concatenate([_means(self.placed), self.spread])
         batches = np.unique(points[:, 2]).astype(int)
         where = [(len(shape), sum(shape), batch) for batch in batches]
