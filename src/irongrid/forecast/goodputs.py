@@ -130,6 +130,16 @@ class Goodputs:
             found: np.ndarray = left / rate_C
         return found
 
+    def done_s_C(self, job: JobId, now_ns: int) -> np.ndarray:
+        """Seconds that the training so far would have taken on each size, at the present noise."""
+        track = self._tracks[job]
+        if not track.family.most_ranks:
+            return np.zeros(len(self._fleet.devices_C))
+        rate_C = track.family.rate_CS(self._noise(track)).max(axis=1)
+        with np.errstate(divide="ignore"):
+            found: np.ndarray = track.progress_at(now_ns) / rate_C
+        return found
+
     def most_ranks(self, job: JobId) -> int:
         """The largest size that a job, or its like, has run on; 0 is none yet."""
         return self._tracks[job].family.most_ranks

@@ -14,7 +14,9 @@ class Weights:
     rank: float = 0.5
     age: float = 0.5
     exponent: float = 1.0
-    floor: float = 0.0
+    floor: float = 0.02
+    guard: float = 0.0
+    guard_s: float = 300.0
 
 
 class Default(ElasticPolicy):
@@ -36,5 +38,7 @@ class Default(ElasticPolicy):
         )
         order = np.argsort(np.argsort(-best_J, kind="stable"), kind="stable") + 1
         weight_J = order**w.rank * (1 + table.age_J / 3600) ** w.age
+        rho_J = (table.age_J + w.guard_s) / (table.fair_done_J + w.guard_s)
+        weight_J = weight_J * np.clip(rho_J, 0.5, 10.0) ** w.guard
         v = ((best_J + restart_J)[:, None] / cost_JC) ** w.exponent * weight_J[:, None]
         return v - w.floor * self.sizes.devices_C

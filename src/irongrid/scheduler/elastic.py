@@ -28,6 +28,8 @@ class Table:
 
     Attributes:
         left_JC: seconds to the end; infinite where a job cannot or may not run.
+        done_JC: seconds that the training so far would have taken; also beyond `most_J`.
+        fair_J: what is left of both on an equal share of each kind of device, in the mean.
         restart_J: seconds from a launch to the first step.
         current_J: the size that is held, or NONE.
         pending_J: seconds until a job that holds devices works.
@@ -37,6 +39,8 @@ class Table:
 
     jobs: tuple[JobId, ...]
     left_JC: np.ndarray
+    fair_done_J: np.ndarray
+    fair_left_J: np.ndarray
     restart_J: np.ndarray
     current_J: np.ndarray
     pending_J: np.ndarray
@@ -101,6 +105,11 @@ class ElasticPolicy:
         outlooks = [self._forecaster.outlook(job.id, cluster.now_ns) for job in jobs]
         left_JC = np.array([outlook.left_s_C for outlook in outlooks])
         most_J = np.array([outlook.most_ranks for outlook in outlooks])
+        share_K = self._share(len(jobs))
+        weight_K = np.array(self.sizes.capacity) / sum(self.sizes.capacity)
+        done_JC = np.array([outlook.done_s_C for outlook in outlooks])
+        fair_left_J = left_JC[:, share_K] @ weight_K
+        fair_done_J = done_JC[:, share_K] @ weight_K
         left_JC[self.sizes.devices_C > most_J[:, None]] = np.inf
         current_J, pending_J = np.full(len(jobs), NONE), np.zeros(len(jobs))
         for at, run in enumerate(running):
@@ -114,6 +123,8 @@ class ElasticPolicy:
         return Table(
             jobs=tuple(job.id for job in jobs),
             left_JC=left_JC,
+            fair_left_J=fair_left_J,
+            fair_done_J=fair_done_J,
             restart_J=np.array([outlook.restart_s for outlook in outlooks]),
             current_J=current_J,
             pending_J=pending_J,
@@ -121,4 +132,16 @@ class ElasticPolicy:
             most_J=most_J,
             worked_J=np.array([job.worked_ns(cluster.now_ns) / NS_PER_S for job in jobs]),
             starts_J=np.array([job.epoch for job in jobs]),
+        )
+
+    def _share(self, jobs: int) -> np.ndarray:
+        """The size of each kind that is nearest to an equal share of all devices."""
+        sizes = self.sizes
+        share = sum(sizes.capacity) / jobs
+        away_C = np.abs(sizes.devices_C - share)
+        return np.array(
+            [
+                np.flatnonzero(sizes.kind_C == kind)[np.argmin(away_C[sizes.kind_C == kind])]
+                for kind in range(len(sizes.kinds))
+            ]
         )

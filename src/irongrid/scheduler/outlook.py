@@ -15,10 +15,12 @@ class Outlook:
     Attributes:
         left_s_C: time to the end on each size, if it stays there; infinite where it cannot run.
         restart_s: from a launch to the first step.
+        done_s_C: time that the training so far would have taken on each size.
         most_ranks: beyond that many, the values are no more than a guess.
     """
 
     left_s_C: np.ndarray
+    done_s_C: np.ndarray
     restart_s: float
     most_ranks: int
 

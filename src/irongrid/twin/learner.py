@@ -46,7 +46,10 @@ class GoodputLearner:
         assert limits is not None, f"{job} is elastic"
         most = self.goodputs.most_ranks(job) * GROWTH or FIRST_RANKS
         left_s_C = self.goodputs.left_s_C(job, now_ns)
-        return Outlook(left_s_C=left_s_C, restart_s=limits.restart_s, most_ranks=most)
+        done_s_C = self.goodputs.done_s_C(job, now_ns)
+        return Outlook(
+            left_s_C=left_s_C,
+            done_s_C=done_s_C, restart_s=limits.restart_s, most_ranks=most)
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
         """The batch that a job's agent chooses."""

@@ -30,8 +30,12 @@ class Oracle:
         before = ends[at - 1] if at else 0.0
         done = self._futures.progress(job, now_ns) - before
         left_C = np.maximum(table.left_CE[:, at] - done / table.rate_CE[:, at], 1.0)
+        done_C = (done + before) / table.rate_CE[:, at]
         return Outlook(
-            left_s_C=left_C, restart_s=float(training.application.restart_delay_s), most_ranks=10**6
+            left_s_C=left_C,
+            done_s_C=done_C,
+            restart_s=float(training.application.restart_delay_s),
+            most_ranks=10**6,
         )
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
