@@ -15,6 +15,8 @@ class Weights:
     age: float = 0.5
     exponent: float = 1.0
     floor: float = 0.02
+    stay: float = 0.0
+    back: float = 1.0
     guard: float = 0.0
     guard_s: float = 300.0
 
@@ -33,7 +35,7 @@ class Default(ElasticPolicy):
         cost_JC = left_JC + restart_J[:, None] * np.maximum(1.0, left_JC / w.horizon_s)
         on = current_J >= 0
         now = left_JC[rows[on], current_J[on]]
-        cost_JC[rows[on], current_J[on]] = now / w.keep + table.pending_J[on] * np.maximum(
+        cost_JC[rows[on], current_J[on]] = now / (w.keep + w.back * restart_J[on] / w.horizon_s) + table.pending_J[on] * np.maximum(
             1.0, now / w.horizon_s
         )
         order = np.argsort(np.argsort(-best_J, kind="stable"), kind="stable") + 1
@@ -41,4 +43,8 @@ class Default(ElasticPolicy):
         rho_J = (table.age_J + w.guard_s) / (table.fair_done_J + w.guard_s)
         weight_J = weight_J * np.clip(rho_J, 0.5, 10.0) ** w.guard
         v = ((best_J + restart_J)[:, None] / cost_JC) ** w.exponent * weight_J[:, None]
-        return v - w.floor * self.sizes.devices_C
+        v = v - w.floor * self.sizes.devices_C
+        fixed = on & (table.held_J < (1 + w.stay) * restart_J)
+        v[fixed] = -1.0
+        v[rows[fixed], current_J[fixed]] = 1e3
+        return v

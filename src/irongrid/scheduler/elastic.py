@@ -33,6 +33,7 @@ class Table:
         restart_J: seconds from a launch to the first step.
         current_J: the size that is held, or NONE.
         pending_J: seconds until a job that holds devices works.
+        held_J: seconds since the launch of a job that holds devices.
         age_J: seconds since it was submitted.
         most_J: ranks beyond which `left_JC` was but a guess.
     """
@@ -44,6 +45,7 @@ class Table:
     restart_J: np.ndarray
     current_J: np.ndarray
     pending_J: np.ndarray
+    held_J: np.ndarray
     age_J: np.ndarray
     most_J: np.ndarray
     worked_J: np.ndarray
@@ -112,14 +114,15 @@ class ElasticPolicy:
         fair_done_J = done_JC[:, share_K] @ weight_K
         left_JC[self.sizes.devices_C > most_J[:, None]] = np.inf
         current_J, pending_J = np.full(len(jobs), NONE), np.zeros(len(jobs))
+        held_J = np.zeros(len(jobs))
         for at, run in enumerate(running):
             place = run.placement
             kind = cluster.rooms.nodes[place.shares[0].node].device_type
             column = self.sizes.column(kind, place.world_size)
             current_J[at] = NONE if column is None else column
+            held_J[at] = (cluster.now_ns - run.launched_at_ns) / NS_PER_S
             if not run.works:
-                passed_s = (cluster.now_ns - run.launched_at_ns) / NS_PER_S
-                pending_J[at] = max(outlooks[at].restart_s - passed_s, 0.0)
+                pending_J[at] = max(outlooks[at].restart_s - held_J[at], 0.0)
         return Table(
             jobs=tuple(job.id for job in jobs),
             left_JC=left_JC,
@@ -128,6 +131,7 @@ class ElasticPolicy:
             restart_J=np.array([outlook.restart_s for outlook in outlooks]),
             current_J=current_J,
             pending_J=pending_J,
+            held_J=held_J,
             age_J=np.array([(cluster.now_ns - job.submitted_at_ns) / NS_PER_S for job in jobs]),
             most_J=most_J,
             worked_J=np.array([job.worked_ns(cluster.now_ns) / NS_PER_S for job in jobs]),

@@ -103,7 +103,10 @@ class ElasticFutures:
         """What the ranks report at the time that was foretold; None once all is done."""
         run = self._runs[job]
         training = run.training
-        training.advance(float("inf") if run.to_epoch_end else now_ns / NS_PER_S)
+        if run.to_epoch_end:
+            training.advance(float("inf"))
+        else:
+            training.advance_within(now_ns / NS_PER_S)
         training.at_s = now_ns / NS_PER_S
         if training.completed_at_s is not None:
             return None
@@ -127,7 +130,7 @@ class ElasticFutures:
         done_ns = now_ns - run.since_ns
         run.worked_ns += done_ns
         if saved:
-            run.training.advance(now_ns / NS_PER_S)
+            run.training.advance_within(now_ns / NS_PER_S)
         return done_ns
 
     def abort(self, job: JobId, now_ns: int) -> None:
