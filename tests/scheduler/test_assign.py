@@ -14,20 +14,18 @@ from irongrid.scheduler.sizes import Sizes, sizes_of
 def fleet(**counts: tuple[int, int]) -> Sizes:
     """Sizes of nodes: kind=(nodes, devices per node)."""
     return sizes_of(
-        Node(
-            id=NodeId(f"{kind}{at}"), device_type=kind, devices=devices, cpus=8.0, memory_bytes=1
-        )
+        Node(id=NodeId(f"{kind}{at}"), device_type=kind, devices=devices, cpus=8.0, memory_bytes=1)
         for kind, (nodes, devices) in counts.items()
         for at in range(nodes)
     )
 
 
-def used(column_J: np.ndarray, sizes: Sizes) -> list[int]:
+def fits(column_J: np.ndarray, sizes: Sizes) -> bool:
     held = [0] * len(sizes.kinds)
     for column in column_J:
         if column >= 0:
             held[sizes.kind_C[column]] += int(sizes.devices_C[column])
-    return held
+    return all(each <= room for each, room in zip(held, sizes.capacity, strict=True))
 
 
 def worth(value_JC: np.ndarray, column_J: np.ndarray) -> float:
@@ -38,7 +36,7 @@ def best_of_all(value_JC: np.ndarray, sizes: Sizes) -> float:
     found = 0.0
     for answer in product(range(-1, len(sizes)), repeat=len(value_JC)):
         column_J = np.array(answer)
-        if all(held <= room for held, room in zip(used(column_J, sizes), sizes.capacity, strict=True)):
+        if fits(column_J, sizes):
             found = max(found, worth(value_JC, column_J))
     return found
 
@@ -52,7 +50,7 @@ def test_small_fleets_get_the_best_of_all_answers(seed: int) -> None:
     found = assign(value_JC, sizes, np.full(4, -1))
 
     assert worth(value_JC, found) == pytest.approx(best_of_all(value_JC, sizes))
-    assert all(held <= room for held, room in zip(used(found, sizes), sizes.capacity, strict=True))
+    assert fits(found, sizes)
 
 
 def concave(seed: int, jobs: int, sizes: Sizes) -> np.ndarray:
@@ -83,7 +81,7 @@ def test_large_fleets_get_within_three_percent_of_the_bound(jobs: int) -> None:
     found = assign(value_JC, sizes, np.full(jobs, -1))
 
     assert worth(value_JC, found) >= 0.97 * bound
-    assert all(held <= room for held, room in zip(used(found, sizes), sizes.capacity, strict=True))
+    assert fits(found, sizes)
 
 
 def test_what_is_worth_nothing_is_not_taken() -> None:

@@ -121,7 +121,8 @@ class Goodputs:
         if not family.most_ranks:
             return self._unknown_C(track.limits)
         if family.total_known:
-            return np.maximum(family.left_s_C(progress, noise), 1.0)
+            known: np.ndarray = np.maximum(family.left_s_C(progress, noise), 1.0)
+            return known
         rate_C = family.rate_CS(noise).max(axis=1)
         guessed = (self._fleet.devices_C == _GUESS_RANKS) & (rate_C > 0)
         usual = float(np.exp(np.log(rate_C[guessed]).mean())) if guessed.any() else rate_C.max()

@@ -3,11 +3,12 @@
 Compute is linear in samples per rank. Synchronisation is a constant and a part that grows with the
 ranks, apart for gangs on one node and on several. The two overlap in part: a power mean with an
 exponent from 1 (none) upwards. Source: Qiao et al., "Pollux", OSDI 2021, section 3.2. It differs
-from theirs in the fit, which is a maximum a posteriori with broad priors in place of bounds, so that
-one measurement is enough to begin with, and in that one device type's model is the prior of the
-next one's, scaled by the types' data-sheet speeds.
+from theirs in the fit, which is a maximum a posteriori with broad priors in place of bounds, so
+that one measurement is enough to begin with, and in that one device type's model is the prior of
+the next one's, scaled by the types' data-sheet speeds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,7 @@ def fit(seen: list[Seen], reference: float, like: StepModel | None) -> StepModel
     return StepModel(_least_squares(residuals, mean_P), reference)
 
 
-def _least_squares(residuals, log_P: np.ndarray) -> np.ndarray:
+def _least_squares(residuals: Callable[[np.ndarray], np.ndarray], log_P: np.ndarray) -> np.ndarray:
     """Levenberg and Marquardt's method with differences as derivatives."""
     width = 1e-4
     damping = 1e-2

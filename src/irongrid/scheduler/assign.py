@@ -133,7 +133,7 @@ class _Problem:
         steps: list[tuple[np.ndarray, np.ndarray]] = []
         for row in self.rows:
             options = np.flatnonzero(keep_JC[row])
-            best, choice = self._with(best, row, options)
+            best, choice = self._with(best, int(row), options)
             steps.append((options, choice))
         column_J = np.full(len(self.rows), self.none)
         room = list(self.capacity_K)

@@ -37,6 +37,17 @@ class Running(Protocol):
     def placement(self) -> Placement:
         """What it holds."""
 
+    def worked_ns(self, at_ns: int) -> int:
+        """For how long its ranks have worked, over all attempts."""
+
+
+class Active(Running, Protocol):
+    """What a policy that moves jobs sees of them beside that."""
+
+    @property
+    def epoch(self) -> int:
+        """How often it was launched."""
+
     @property
     def launched_at_ns(self) -> int:
         """When its ranks were last asked for."""
@@ -44,9 +55,6 @@ class Running(Protocol):
     @property
     def works(self) -> bool:
         """Whether all its ranks work by now."""
-
-    def worked_ns(self, at_ns: int) -> int:
-        """For how long its ranks have worked, over all attempts."""
 
 
 class Cluster(Protocol):
@@ -74,7 +82,7 @@ class Cluster(Protocol):
     def queued(self) -> Sequence[JobId]:
         """The queue in the order of submission."""
 
-    def active(self) -> Iterable[Running]:
+    def active(self) -> Iterable[Active]:
         """Jobs that hold devices and whose end is not decided."""
 
     @property

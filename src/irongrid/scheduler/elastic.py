@@ -12,7 +12,7 @@ from irongrid.domain.decision import Action
 from irongrid.domain.ids import JobId
 from irongrid.domain.job import Resources
 from irongrid.scheduler.assign import assign
-from irongrid.scheduler.cluster import Cluster, Running
+from irongrid.scheduler.cluster import Active, Cluster
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.outlook import Forecaster
 from irongrid.scheduler.reshape import reshape
@@ -98,7 +98,7 @@ class ElasticPolicy:
     def table(self, cluster: Cluster) -> Table | None:
         """The round's input; None if there is no job."""
         running = list(cluster.active())
-        jobs: list[Running | Waiting] = [
+        jobs: list[Active | Waiting] = [
             *running,
             *(cluster.waiting(job) for job in cluster.queued()),
         ]

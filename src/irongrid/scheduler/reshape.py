@@ -29,7 +29,7 @@ class _Plan:
     """
 
     trial: Trial
-    held: dict[JobId, Running]
+    held: Mapping[JobId, Running]
     needs: dict[JobId, Resources]
     places: dict[JobId, Placement] = field(default_factory=dict)
 
@@ -87,7 +87,8 @@ def _kind(cluster: Cluster, placement: Placement) -> str:
 
 def _pack(cluster: Cluster, plan: _Plan, kind: str, wanted: Mapping[JobId, Size]) -> None:
     """Place all jobs of a kind of device; first around those that stay."""
-    stay, leave = [], []
+    stay: list[JobId] = []
+    leave: list[JobId] = []
     for job, run in plan.held.items():
         if _kind(cluster, run.placement) == kind:
             same = wanted.get(job) == (kind, run.placement.world_size)

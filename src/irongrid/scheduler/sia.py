@@ -1,9 +1,9 @@
 """Goodput of all jobs together, blind to what is left of them: the baseline for elastic jobs.
 
 Source: Jayaram Subramanya et al., "Sia: heterogeneity-aware, goodput-optimized ML-cluster
-scheduling", SOSP 2023, with the parameters of its artifact. It differs in that the integer programme
-is solved exactly by `assign`, and in that goodput comes from our forecasts, which do not know how
-fast one device of an unseen type is.
+scheduling", SOSP 2023, with the parameters of its artifact. It differs in that the integer
+programme is solved exactly by `assign`, and in that goodput comes from our forecasts, which do not
+know how fast one device of an unseen type is.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ class Sia(ElasticPolicy):
         factor_JC = np.repeat(stay_J[:, None], len(self.sizes), axis=1)
         factor_JC[rows[held], table.current_J[held]] = 1.0
         with np.errstate(divide="ignore"):
-            value_JC = UNALLOCATED - (gain_JC * factor_JC) ** POWER
+            value_JC: np.ndarray = UNALLOCATED - (gain_JC * factor_JC) ** POWER
         # Nobody is moved during a restart.
         pending = held & (table.pending_J > 0)
         value_JC[pending] = -1.0

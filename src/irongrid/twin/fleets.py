@@ -40,8 +40,8 @@ def sia_cluster(folder: Path, name: str) -> tuple[Node, ...]:
     )
 
 
-# Memory bandwidth by the makers' data sheets, in GB/s, as training is bound by it more often than by
-# peak arithmetic: T4 320, RTX 2080 Ti 616, A100 40 GB 1555, V100 900, Quadro RTX 6000 672.
+# Memory bandwidth by the makers' data sheets, in GB/s, as training is bound by it more often than
+# by peak arithmetic: T4 320, RTX 2080 Ti 616, A100 40 GB 1555, V100 900, Quadro RTX 6000 672.
 _BANDWIDTH = {"aws": 320, "rtx": 616, "dgx-ext": 1555, "dgx": 1555, "azure": 900, "quad": 672}
 
 

@@ -206,6 +206,6 @@ def _elastic_rules(options: ReplayOptions) -> dict[str, Any]:
         "jobs": "elastic: any size and type, the batch re-chosen with them and with each epoch",
         "knowledge": options.knowledge or KNOWLEDGE[0],
         "decisions": "in rounds of 60 s" if options.policy == "sia" else "on events and every 60 s",
-        "restarts": "by application, when type or shape change or after a wait; else moves are free",
+        "restarts": "by application, where type or shape change, or after a wait",
         "first_batch": "10 steps at the smallest batch on a type that nobody has measured",
     }

@@ -1,4 +1,4 @@
-"""What each job holds over time, and how much of that is restarts: for jobs that change their size."""
+"""What each job holds over time, and how much of that is restarts, where sizes change."""
 
 from dataclasses import dataclass
 

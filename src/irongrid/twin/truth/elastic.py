@@ -69,7 +69,7 @@ class ElasticFutures:
         return run.training.progress + (passed_s * run.training.rate() if passed_s > 0 else 0.0)
 
     def startup_ns(self, job: JobId, epoch: int, placement: Placement, now_ns: int) -> int:
-        """The restart delay, or what is left of it after a move that changes neither type nor shape."""
+        """The restart delay; what is left of it where neither type nor shape changes."""
         run = self._runs[job]
         where = self._where(placement)
         if where != run.where or run.stopped_ns != now_ns:
@@ -162,7 +162,7 @@ class ElasticFutures:
 def feasible(
     application: Application, gpu_type: str, shape: Shape, local_bsz: int, accum_steps: int
 ) -> Configuration:
-    """The configuration nearest to what was asked for that memory and the application's limits bear.
+    """The configuration nearest to what was asked for that memory and application bear.
 
     Measured batches stand for what fits; beyond them the measurements say nothing.
     """
