@@ -17,7 +17,9 @@ from irongrid.forecast.throughput import Seen
 from irongrid.units import NS_PER_S
 
 # A job that nothing is known of is taken for one that lasts as long again as it has, and so much.
-_GUESS_S = 300.0
+_GUESS_S = 600.0
+# Half of all jobs whose length follows a power law end before they last that long again.
+_SURE = 0.5
 _GUESS_RANKS = 4
 # A gradient that is nearly all noise: larger batches pay in full.
 _MOST_NOISE = 1e6
@@ -140,6 +142,10 @@ class Goodputs:
         with np.errstate(divide="ignore"):
             found: np.ndarray = track.progress_at(now_ns) / rate_C
         return found
+
+    def sure(self, job: JobId) -> float:
+        """The share of what is thought to be left that is likely to be needed."""
+        return 1.0 if self._tracks[job].family.total_known else _SURE
 
     def most_ranks(self, job: JobId) -> int:
         """The largest size that a job, or its like, has run on; 0 is none yet."""

@@ -32,12 +32,15 @@ class Default(ElasticPolicy):
         current_J = table.current_J
         rows = np.arange(len(left_JC))
         best_J = left_JC.min(axis=1)
-        cost_JC = left_JC + restart_J[:, None] * np.maximum(1.0, left_JC / w.horizon_s)
+        least_J = 1 / table.sure_J
+        charge_JC = np.maximum(least_J[:, None], left_JC / w.horizon_s)
+        cost_JC = left_JC + restart_J[:, None] * charge_JC
         on = current_J >= 0
         now = left_JC[rows[on], current_J[on]]
-        cost_JC[rows[on], current_J[on]] = now / (
-            w.keep + w.back * restart_J[on] / w.horizon_s
-        ) + table.pending_J[on] * np.maximum(1.0, now / w.horizon_s)
+        pend = table.pending_J[on] * np.maximum(1.0, now / w.horizon_s)
+        cost_JC[rows[on], current_J[on]] = (
+            now / (w.keep + w.back * restart_J[on] / w.horizon_s) + pend
+        )
         order = np.argsort(np.argsort(-best_J, kind="stable"), kind="stable") + 1
         weight_J = order**w.rank * (1 + table.age_J / 3600) ** w.age
         rho_J = (table.age_J + w.guard_s) / (table.fair_done_J + w.guard_s)

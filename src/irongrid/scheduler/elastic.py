@@ -42,6 +42,7 @@ class Table:
     left_JC: np.ndarray
     fair_done_J: np.ndarray
     fair_left_J: np.ndarray
+    sure_J: np.ndarray
     restart_J: np.ndarray
     current_J: np.ndarray
     pending_J: np.ndarray
@@ -128,6 +129,7 @@ class ElasticPolicy:
             left_JC=left_JC,
             fair_left_J=fair_left_J,
             fair_done_J=fair_done_J,
+            sure_J=np.array([outlook.sure for outlook in outlooks]),
             restart_J=np.array([outlook.restart_s for outlook in outlooks]),
             current_J=current_J,
             pending_J=pending_J,

@@ -14,6 +14,8 @@ class Outlook:
 
     Attributes:
         left_s_C: time to the end on each size, if it stays there; infinite where it cannot run.
+        sure: share of `left_s_C` that the job will need in any likely case; 1 where the total is
+            known.
         restart_s: from a launch to the first step.
         done_s_C: time that the training so far would have taken on each size.
         most_ranks: beyond that many, the values are no more than a guess.
@@ -21,6 +23,7 @@ class Outlook:
 
     left_s_C: np.ndarray
     done_s_C: np.ndarray
+    sure: float
     restart_s: float
     most_ranks: int
 

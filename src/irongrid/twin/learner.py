@@ -48,7 +48,7 @@ class GoodputLearner:
         left_s_C = self.goodputs.left_s_C(job, now_ns)
         done_s_C = self.goodputs.done_s_C(job, now_ns)
         return Outlook(
-            left_s_C=left_s_C, done_s_C=done_s_C, restart_s=limits.restart_s, most_ranks=most
+            left_s_C=left_s_C, done_s_C=done_s_C, sure=self.goodputs.sure(job), restart_s=limits.restart_s, most_ranks=most
         )
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:

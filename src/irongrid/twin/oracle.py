@@ -34,6 +34,7 @@ class Oracle:
         return Outlook(
             left_s_C=left_C,
             done_s_C=done_C,
+            sure=1.0,
             restart_s=float(training.application.restart_delay_s),
             most_ranks=10**6,
         )
