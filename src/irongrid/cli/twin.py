@@ -36,6 +36,10 @@ def replay(
         list[Path] | None,
         typer.Option(help="A workload of the set that had ended before. Repeatable."),
     ] = None,
+    knowledge: Annotated[
+        str,
+        typer.Option(help="For elastic policies: none (the default), shared, history or oracle."),
+    ] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -56,6 +60,7 @@ def replay(
             head=head,
             check=check,
             history=tuple(history or ()),
+            knowledge=knowledge,
         )
     )
     screen = Screen(as_json=as_json)

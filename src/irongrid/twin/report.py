@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from irongrid.control.state import Job
+from irongrid.twin.usage import Used
 from irongrid.units import NS_PER_S
 
 
@@ -28,8 +29,12 @@ class Ended:
     restart_gpu_s: float
 
 
-def ended(job: Job, service_s: float) -> Ended:
-    """A job's row, from its own account of time."""
+def ended(job: Job, service_s: float, used: Used | None = None) -> Ended:
+    """A job's row, from its own account of time.
+
+    Args:
+        used: what it held, where its size has changed over time.
+    """
     gpus = job.spec.resources.sizes[0]
     account = job.account
     held_ns = account.counted_ns() - account.queued_ns - account.paused_ns
@@ -38,9 +43,9 @@ def ended(job: Job, service_s: float) -> Ended:
         end_s=job.ended_at_ns / NS_PER_S,
         service_s=service_s,
         gpus=gpus,
-        preemptions=job.restarts,
-        held_gpu_s=gpus * held_ns / NS_PER_S,
-        restart_gpu_s=gpus * account.starting_ns / NS_PER_S,
+        preemptions=job.restarts if used is None else used.restarts,
+        held_gpu_s=gpus * held_ns / NS_PER_S if used is None else used.held_s,
+        restart_gpu_s=gpus * account.starting_ns / NS_PER_S if used is None else used.starting_s,
     )
 
 
