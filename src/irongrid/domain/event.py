@@ -377,6 +377,8 @@ Event = (
     | WorkerStopped
     | WorkerFact
 )
+# Kinds that concern the server or a node; every other event has a `job`, or is a decision on some.
+OF_NO_JOB = (ServerStarted, ServerStopped, NodeClosed, NodeOpened)
 
 
 @dataclass(frozen=True, slots=True)

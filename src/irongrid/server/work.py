@@ -9,14 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from irongrid.control.state import State
 from irongrid.domain.decision import Wait
-from irongrid.domain.event import (
-    Decided,
-    Event,
-    NodeClosed,
-    NodeOpened,
-    ServerStarted,
-    ServerStopped,
-)
+from irongrid.domain.event import OF_NO_JOB, Decided, Event
 from irongrid.domain.ids import JobId
 from irongrid.ports import JobEnvironment
 
@@ -103,5 +96,5 @@ def jobs_of(event: Event) -> Iterator[JobId]:
         for action in event.decision.actions:
             if not isinstance(action, Wait):
                 yield action.job
-    elif not isinstance(event, ServerStarted | ServerStopped | NodeClosed | NodeOpened):
+    elif not isinstance(event, OF_NO_JOB):
         yield event.job

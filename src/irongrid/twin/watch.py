@@ -10,19 +10,11 @@ from bisect import bisect_left
 from irongrid.control.invariants import job_violations, violations
 from irongrid.control.state import Job, State
 from irongrid.domain.device import Placement
-from irongrid.domain.event import (
-    Decided,
-    NodeClosed,
-    NodeOpened,
-    Recorded,
-    ServerStarted,
-    ServerStopped,
-)
+from irongrid.domain.event import OF_NO_JOB, Decided, Recorded
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import JobState
 
 WHOLE_EVERY = 20_000
-_OF_NO_JOB = (ServerStarted, ServerStopped, NodeClosed, NodeOpened)
 # The declared machine: which states may follow which, as `domain.job` names them.
 _MOVES = {
     JobState.QUEUED: {JobState.STARTING, JobState.PAUSED, JobState.CANCELLED},
@@ -54,12 +46,12 @@ class Watch:
         """Check what an event has touched."""
         event = recorded.event
         self._events += 1
-        if isinstance(event, _OF_NO_JOB) or self._events % WHOLE_EVERY == 0:
+        if isinstance(event, OF_NO_JOB) or self._events % WHOLE_EVERY == 0:
             self.broken += violations(self._state)
         if isinstance(event, Decided):
             for action in event.decision.actions:
                 self._job(self._state.jobs[action.job])
-        elif not isinstance(event, _OF_NO_JOB):
+        elif not isinstance(event, OF_NO_JOB):
             self._job(self._state.jobs[event.job])
         # After all parts of a decision, as the state has folded all of them.
         for node in self._touched:

@@ -19,6 +19,7 @@ from irongrid.domain.codec import canonical, from_json, to_json
 from irongrid.domain.command import Command, Launch
 from irongrid.domain.decision import Start
 from irongrid.domain.event import (
+    OF_NO_JOB,
     Decided,
     Event,
     JobSubmitted,
@@ -355,7 +356,7 @@ class ControlPlane:
             event = recorded.event
             if isinstance(event, Decided):
                 changed.update((action.job, None) for action in event.decision.actions)
-            elif not isinstance(event, ServerStarted | ServerStopped | NodeClosed | NodeOpened):
+            elif not isinstance(event, OF_NO_JOB):
                 changed[event.job] = None
         for job_id in changed:
             job = state.jobs[job_id]
