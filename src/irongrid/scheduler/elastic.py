@@ -61,6 +61,7 @@ class ElasticPolicy:
     def __init__(self, forecaster: Forecaster, sizes: Sizes, every_s: float = 60) -> None:
         self._forecaster = forecaster
         self.sizes = sizes
+        self._admitted: dict[Resources, np.ndarray] = {}
         self.every_ns: int | None = round(every_s * NS_PER_S)
 
     def rank(self, job: Waiting) -> float:
@@ -114,6 +115,8 @@ class ElasticPolicy:
         fair_left_J = left_JC[:, share_K] @ weight_K
         fair_done_J = done_JC[:, share_K] @ weight_K
         left_JC[self.sizes.devices_C > most_J[:, None]] = np.inf
+        for at, job in enumerate(jobs):
+            left_JC[at, ~self._admissible(job.spec.resources)] = np.inf
         current_J, pending_J = np.full(len(jobs), NONE), np.zeros(len(jobs))
         held_J = np.zeros(len(jobs))
         for at, run in enumerate(running):
@@ -139,6 +142,15 @@ class ElasticPolicy:
             worked_J=np.array([job.worked_ns(cluster.now_ns) / NS_PER_S for job in jobs]),
             starts_J=np.array([job.epoch for job in jobs]),
         )
+
+    def _admissible(self, need: Resources) -> np.ndarray:
+        """Sizes that a job asked for."""
+        found = self._admitted.get(need)
+        if found is None:
+            kinds = np.array([need.accelerator in ("any", kind) for kind in self.sizes.kinds])
+            found = np.isin(self.sizes.devices_C, need.sizes) & kinds[self.sizes.kind_C]
+            self._admitted[need] = found
+        return found
 
     def _share(self, jobs: int) -> np.ndarray:
         """The size of each kind that is nearest to an equal share of all devices."""

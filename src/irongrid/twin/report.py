@@ -27,6 +27,7 @@ class Ended:
     preemptions: int
     held_gpu_s: float
     restart_gpu_s: float
+    service_gpu_s: float
 
 
 def ended(job: Job, service_s: float, used: Used | None = None) -> Ended:
@@ -46,6 +47,7 @@ def ended(job: Job, service_s: float, used: Used | None = None) -> Ended:
         preemptions=job.restarts if used is None else used.restarts,
         held_gpu_s=gpus * held_ns / NS_PER_S if used is None else used.held_s,
         restart_gpu_s=gpus * account.starting_ns / NS_PER_S if used is None else used.starting_s,
+        service_gpu_s=gpus * service_s if used is None else used.held_s - used.starting_s,
     )
 
 
@@ -54,7 +56,6 @@ def summary(rows: Sequence[Ended]) -> dict[str, Any]:
     submit = np.array([row.submit_s for row in rows])
     end = np.array([row.end_s for row in rows])
     service = np.array([row.service_s for row in rows])
-    gpus = np.array([row.gpus for row in rows])
     jct = end - submit
     queue = jct - service
     gpu_h = sum(row.held_gpu_s for row in rows) / 3600
@@ -73,7 +74,7 @@ def summary(rows: Sequence[Ended]) -> dict[str, Any]:
         "queued_over_60_s_pct": round(float((queue > 60).mean() * 100), 3),
         "mean_slowdown": round(float((jct / np.maximum(service, 10.0)).mean()), 3),
         "preemptions_per_job": round(sum(row.preemptions for row in rows) / len(rows), 4),
-        "service_gpu_hours": round(float((service * gpus).sum() / 3600), 3),
+        "service_gpu_hours": round(sum(row.service_gpu_s for row in rows) / 3600, 3),
     }
 
 

@@ -50,13 +50,13 @@ class ElasticFutures:
     """The world of the sia and pollux sets for jobs of any size."""
 
     def __init__(self, nodes: tuple[Node, ...], applications: Mapping[str, Application]) -> None:
-        self._applications = applications
+        self.applications = applications
         self._types: dict[NodeId, str] = {node.id: node.device_type for node in nodes}
         self._runs: dict[JobId, _Run] = {}
 
     def add(self, job: JobId, row: TraceJob) -> None:
         """A job that was submitted."""
-        self._runs[job] = _Run(Training(self._applications[row.application], 0.0))
+        self._runs[job] = _Run(Training(self.applications[row.application], 0.0))
 
     def training(self, job: JobId) -> Training:
         """All there is to know of a job: for oracles."""
