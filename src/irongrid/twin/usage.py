@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from irongrid.control.account import Bucket
 from irongrid.control.state import State
 from irongrid.domain.device import Placement
-from irongrid.domain.event import Decided, Recorded, ServerStarted, ServerStopped
+from irongrid.domain.event import OF_NO_JOB, Decided, Recorded
 from irongrid.domain.ids import JobId
 from irongrid.units import NS_PER_S
 
@@ -38,7 +38,7 @@ class Usage:
         if isinstance(event, Decided):
             for action in event.decision.actions:
                 self._look(action.job, recorded.at_ns)
-        elif not isinstance(event, ServerStarted | ServerStopped):
+        elif not isinstance(event, OF_NO_JOB):
             self._look(event.job, recorded.at_ns)
 
     def _look(self, job_id: JobId, at_ns: int) -> None:
