@@ -23,12 +23,12 @@ from benchmarks.report import at_least, at_most, finish
 from irongrid.domain.job import JobSpec, Resources, Retries, RunTask
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
+from irongrid.twin.arrivals import Arrivals, play
 from irongrid.twin.checkpoints import Checkpoints, expected_ettr, young_s
 from irongrid.twin.driver import Driver
 from irongrid.twin.faults import HOUR_S, FaultModel, JobFailures
 from irongrid.twin.fleets import pool
 from irongrid.twin.outages import FaultyDriver
-from irongrid.twin.replay import Arrivals, play
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.world import TraceJob
 from irongrid.units import NS_PER_S

@@ -21,7 +21,7 @@ def phase(job: Job) -> Phase | None:
 def rest(world: World) -> None:
     """Nothing is due any more at this moment, once everybody has had a say."""
     world.settle()
-    wakeup_ns = next_wakeup_ns(world.state)
+    wakeup_ns = next_wakeup_ns(world.state, world.now_ns)
     assert wakeup_ns is None or wakeup_ns > world.now_ns
 
 

@@ -15,6 +15,7 @@ class Job:
     submitted_at_ns: int = 0
     not_before_ns: int = 0
     wait_code: WaitCode = WaitCode.NEW
+    epoch: int = 0
 
     def worked_ns(self, at_ns: int) -> int:
         return 0

@@ -12,8 +12,8 @@ from irongrid.control import attempts
 from irongrid.control.state import Attempt, Job, State
 from irongrid.twin.chaos.run import CRASHES, EVENTS, FAULTS, JOBS, Life, live
 
-# One life per shipped policy, in the order of `Knowledge.names`.
-SEEDS = range(10)
+# One life per policy, in the order of `Knowledge.names`, and one that only moves jobs about.
+SEEDS = range(11)
 MESSAGES = ("lost", "duplicated", "late")
 NOT_OF_THE_WORLD = {"crash", "straggler", *MESSAGES}
 

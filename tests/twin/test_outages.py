@@ -16,6 +16,7 @@ from irongrid.domain.job import JobSpec, JobState, Resources, Retries, RunTask
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
+from irongrid.twin.arrivals import play
 from irongrid.twin.checkpoints import (
     Checkpoints,
     availability_s,
@@ -37,7 +38,6 @@ from irongrid.twin.faults import (
 from irongrid.twin.fleets import pool
 from irongrid.twin.lost_time import LostTime
 from irongrid.twin.outages import FaultyDriver
-from irongrid.twin.replay import play
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.world import TraceJob
 from irongrid.twin.watch import Watch

@@ -7,9 +7,9 @@ from irongrid.control.state import State
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
+from irongrid.twin.arrivals import Arrivals
 from irongrid.twin.driver import Driver
 from irongrid.twin.fleets import pool
-from irongrid.twin.replay import Arrivals
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.watch import Watch
 

@@ -5,9 +5,9 @@ from tests.twin.worlds import trace
 from irongrid.domain.event import LaunchAccepted, Recorded
 from irongrid.domain.job import JobState
 from irongrid.scheduler.fifo import Fifo
+from irongrid.twin.arrivals import Arrivals
 from irongrid.twin.driver import Driver
 from irongrid.twin.fleets import pool
-from irongrid.twin.replay import Arrivals
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.watch import Watch
 

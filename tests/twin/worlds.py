@@ -5,9 +5,9 @@ from typing import Any
 
 from irongrid.domain.event import Recorded
 from irongrid.scheduler.cluster import Policy
+from irongrid.twin.arrivals import Arrivals
 from irongrid.twin.driver import Driver
 from irongrid.twin.fleets import pool
-from irongrid.twin.replay import Arrivals
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.world import TraceJob
 from irongrid.twin.watch import Watch

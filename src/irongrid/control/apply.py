@@ -11,7 +11,18 @@ from irongrid.control import attempts
 from irongrid.control.account import Account, Bucket
 from irongrid.control.state import Attempt, Job, Member, Phase, Saved, State, Stopping
 from irongrid.control.wakeups import due_ns
-from irongrid.domain.decision import Kill, Outcome, Recover, Start, Stop, Wait, WaitCode
+from irongrid.domain.decision import (
+    Action,
+    Kill,
+    Move,
+    Outcome,
+    Recover,
+    Reserve,
+    Start,
+    Stop,
+    Wait,
+    WaitCode,
+)
 from irongrid.domain.event import (
     CancelRequested,
     CheckpointCommitted,
@@ -22,6 +33,7 @@ from irongrid.domain.event import (
     JobSubmitted,
     LaunchAccepted,
     LaunchRefused,
+    Measured,
     NodeClosed,
     NodeOpened,
     PauseRequested,
@@ -47,13 +59,13 @@ from irongrid.units import NS_PER_S
 _QUIET = frozenset(
     {
         *(Decided, ServerStopped, LaunchAccepted, WorkerJoined, RanksStarted, RanksReady),
-        *(CheckpointCommitted, CheckpointFailed, ProgressMade),
+        *(CheckpointCommitted, CheckpointFailed, ProgressMade, Measured),
     }
 )
 _OUTRANKS = {Outcome.REQUEUE: 0, Outcome.PAUSE: 1, Outcome.CANCEL: 2}
 AttemptFact = LaunchAccepted | LaunchRefused | WorkerStopped | WorkerFact
 _OF_AN_ATTEMPT = frozenset(get_args(AttemptFact))
-_MOVES_NO_TIMER = frozenset({LaunchAccepted, WorkerJoined, RanksStarted, ProgressMade})
+_MOVES_NO_TIMER = frozenset({LaunchAccepted, WorkerJoined, RanksStarted, ProgressMade, Measured})
 
 
 def apply(state: State, recorded: Recorded) -> None:
@@ -156,7 +168,7 @@ def _want(state: State, job: Job, outcome: Outcome, reason: str) -> None:
         stopping.outcome, stopping.reason = outcome, reason
 
 
-def _act(state: State, action: Start | Recover | Stop | Kill | Wait, at_ns: int) -> JobId:
+def _act(state: State, action: Action, at_ns: int) -> JobId:
     job = state.jobs[action.job]
     attempt = job.attempt
     match action:
@@ -173,14 +185,33 @@ def _act(state: State, action: Start | Recover | Stop | Kill | Wait, at_ns: int)
         case Stop():
             if attempt and attempt.epoch == action.epoch and attempt.phase is not Phase.STOPPING:
                 _stop(state, job, attempt, action, at_ns)
+        case Move():
+            if attempt and attempt.epoch == action.epoch and attempt.phase is not Phase.STOPPING:
+                state.plan(job, action.placement)
+                _stop(state, job, attempt, _stop_of(action), at_ns)
+        case Reserve():
+            if job.state is JobState.QUEUED:
+                state.plan(job, action.placement)
         case Kill():
             if attempt and attempt.epoch == action.epoch and attempt.stopping:
                 attempt.stopping.forced = True
     return job.id
 
 
+def _stop_of(move: Move) -> Stop:
+    """The first half of a move."""
+    return Stop(
+        job=move.job,
+        epoch=move.epoch,
+        outcome=Outcome.REQUEUE,
+        grace_s=move.grace_s,
+        reason=move.reason,
+    )
+
+
 def _start(state: State, job: Job, action: Start, at_ns: int) -> None:
     state.dequeue(job.id)
+    state.plan(job, None)
     state.take(job, action.placement)
     state.active[job.id] = None
     job.epoch += 1
@@ -276,7 +307,7 @@ def _gang_fact(
     attempt: Attempt,
     member: Member,
     event: RanksStarted | RanksReady | GangFailed | RanksStopped | RanksFinished
-    | CheckpointCommitted | CheckpointFailed | ProgressMade,
+    | CheckpointCommitted | CheckpointFailed | ProgressMade | Measured,
     at_ns: int,
 ) -> None:  # fmt: skip
     match event:
@@ -300,8 +331,8 @@ def _gang_fact(
         case ProgressMade():
             job.step = event.step
             job.metrics = event.metrics
-        case RanksStarted() | CheckpointFailed():
-            pass  # Kept for people: the log shows them, no state depends on them.
+        case RanksStarted() | CheckpointFailed() | Measured():
+            pass  # Kept for people and forecasts: no state depends on them.
 
 
 def _ready(state: State, job: Job, attempt: Attempt, event: RanksReady, at_ns: int) -> None:

@@ -84,6 +84,7 @@ def requeue(state: State, job: Job, not_before_ns: int, at_ns: int) -> None:
 
 def park(state: State, job: Job, at_ns: int) -> None:
     """Out of the queue until a person resumes the job."""
+    state.plan(job, None)
     job.state = JobState.PAUSED
     job.wanted = None
     state.paused[job.id] = None
@@ -96,6 +97,7 @@ def end_job(state: State, job: Job, final: JobState, because: str, at_ns: int) -
         state.dequeue(job.id)
     state.paused.pop(job.id, None)
     state.attention.pop(job.id, None)
+    state.plan(job, None)
     job.state = final
     job.wanted = None
     job.ended_at_ns = at_ns

@@ -2,13 +2,13 @@
 
 from irongrid.control.state import Attempt, Job, Member, Phase, State
 from irongrid.domain.command import Command, Launch, StopAttempt
-from irongrid.domain.decision import Kill, Outcome, Start, Stop
+from irongrid.domain.decision import Kill, Move, Outcome, Start, Stop
 from irongrid.domain.event import Decided, Recorded
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.messages import Directive
 from irongrid.errors import Fenced, NotFound
 
-_CALL_THE_ENGINE = frozenset({Start, Stop, Kill})
+_CALL_THE_ENGINE = frozenset({Start, Stop, Move, Kill})
 
 
 def commands(recorded: Recorded, state: State) -> tuple[Command, ...]:

@@ -48,7 +48,9 @@ def decide(state: State, now_ns: int, budget: int = DEFAULT_BUDGET) -> Decision 
         if job.attempt is not None:
             actions += _attend(job, job.attempt, now_ns)
     if state.policy is not None:
-        actions += state.policy.decide(LiveCluster(state, now_ns))
+        actions += _planned_starts(state)
+        if not (state.planned and state.stopping):
+            actions += state.policy.decide(LiveCluster(state, now_ns))
     elif state.queue:
         actions += _schedule(state, now_ns, budget)
     actions += _ended_backoffs(state, due, actions)
@@ -74,9 +76,33 @@ def _ended_backoffs(
     return found
 
 
-def next_wakeup_ns(state: State) -> int | None:
-    """When to decide again if nothing happens until then; None is never."""
+def _planned_starts(state: State) -> list[Action]:
+    """Starts of jobs whose place has become free.
+
+    While a place is still on its way back, the policy has no say: what it would see is half of what
+    it decided before.
+    """
+    found: list[Action] = []
+    for job_id in state.planned:
+        job = state.jobs[job_id]
+        assert job.planned is not None, f"{job_id} has a place"
+        if job.state is JobState.QUEUED and holds(state, job, job.planned):
+            reason = "the place that it was given has become free"
+            found.append(Start(job=job_id, placement=job.planned, reason=reason))
+    return found
+
+
+def next_wakeup_ns(state: State, decided_ns: int) -> int | None:
+    """When to decide again if nothing happens until then; None is never.
+
+    Args:
+        decided_ns: when the last round was.
+    """
     due_ns = state.timers.next_ns()
+    every_ns = state.policy.every_ns if state.policy is not None else None
+    if every_ns is not None and (state.active or state.queue):
+        tick_ns = (decided_ns // every_ns + 1) * every_ns
+        due_ns = tick_ns if due_ns is None else min(due_ns, tick_ns)
     if state.held is not None and state.queue:
         # A running job may fall behind somebody who waits.
         change_ns = state.held.next_change_ns()

@@ -128,6 +128,8 @@ def _index(state: State, nodes: tuple[Node, ...]) -> None:
     """Rebuild what follows from the jobs."""
     for job in state.jobs.values():
         state.by_key[job.key] = job.id
+        if job.planned is not None:
+            state.planned[job.id] = None
         if job.state is JobState.QUEUED:
             state.queue.append(job.id)
             if job.wait_code is WaitCode.NEW:

@@ -111,6 +111,7 @@ class Job:
             because a node leaves.
         retries: restarts since the last progress; the crash-loop guard.
         restarts: restarts over the job's life, in place or not.
+        planned: where a round wants the job once the devices are free; None is anywhere.
         step: last optimizer step reported; `lost_from`: the step that had been reached at the last
             failure, until the restart says where it goes on.
     """
@@ -127,6 +128,7 @@ class Job:
     past: list[Attempt] = field(default_factory=list)
     wanted: Outcome | None = None
     not_before_ns: int = 0
+    planned: Placement | None = None
     retries: int = 0
     restarts: int = 0
     step: int = 0
@@ -144,6 +146,17 @@ class Job:
         assert self.attempt is not None, f"{self.id} holds nothing"
         return self.attempt.placement
 
+    @property
+    def launched_at_ns(self) -> int:
+        """When the ranks of an active job were last asked for."""
+        assert self.attempt is not None, f"{self.id} holds nothing"
+        return self.attempt.started_at_ns
+
+    @property
+    def works(self) -> bool:
+        """Whether all ranks of an active job work."""
+        return self.attempt is not None and self.attempt.phase is Phase.RUNNING
+
     def worked_ns(self, at_ns: int) -> int:
         """Time in which ranks worked, over all attempts."""
         return self.account.worked_ns(at_ns)
@@ -157,6 +170,7 @@ class State:
         moved_seq: the last record after which a round may decide something new.
         fresh: queued jobs whose reason to wait nobody has given yet.
         stopping: active jobs whose end is decided.
+        planned: jobs that have a place which is not free yet.
         order, held: queue and running jobs as the policy in force orders them; None while it needs
             no index.
     """
@@ -179,6 +193,7 @@ class State:
         self.held: Held | None = None
         self.active: dict[JobId, None] = {}
         self.stopping: dict[JobId, None] = {}
+        self.planned: dict[JobId, None] = {}
         self.paused: dict[JobId, None] = {}
         self.ended_by_state: dict[JobState, int] = {}
         self.attention: dict[JobId, None] = {}
@@ -211,6 +226,14 @@ class State:
         """A job's ranks have stopped, or must stop."""
         if self.held is not None:
             self.held.remove(job.id)
+
+    def plan(self, job: Job, placement: Placement | None) -> None:
+        """Note where a job is to start once the devices are free."""
+        job.planned = placement
+        if placement is None:
+            self.planned.pop(job.id, None)
+        else:
+            self.planned[job.id] = None
 
     def enqueue(self, job: Job) -> None:
         """Put a job at its place in the queue: by submission, wherever it comes from.

@@ -69,6 +69,32 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Let an attempt save and stop, and start the job again on other devices.
+
+    Attributes:
+        placement: where it goes on. What others still hold of it must be on its way back.
+        grace_s: time to save a checkpoint before ranks are killed.
+    """
+
+    kind: ClassVar[str] = "move"
+    job: JobId
+    epoch: int
+    placement: Placement
+    grace_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """A queued job's place, of which others still hold a part: it starts once they have gone."""
+
+    kind: ClassVar[str] = "reserve"
+    job: JobId
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
     """A stop has outlasted its grace: let the engine end what is left of the attempt."""
 
@@ -86,7 +112,7 @@ class Wait:
     code: WaitCode
 
 
-Action = Start | Recover | Stop | Kill | Wait
+Action = Start | Recover | Stop | Move | Reserve | Kill | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -319,6 +319,37 @@ class ProgressMade:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """How training goes on what the gang holds; reported when that changes, not step by step.
+
+    Attributes:
+        local_bsz: samples per rank and pass.
+        accum_steps: passes beyond the first in one optimizer step.
+        step_s: one optimizer step without accumulation.
+        sync_s: the part of it that is synchronisation.
+        grad_sqr, grad_var: squared norm of the gradient, and its variance at the initial batch.
+        progress: so far, in steps at the initial batch (Pollux, OSDI 2021).
+        data_epochs: passes over the data that are done.
+    """
+
+    kind: ClassVar[str] = "measured"
+    version: ClassVar[int] = 1
+    job: JobId
+    epoch: int
+    generation: int
+    node: NodeId
+    n: int
+    local_bsz: int
+    accum_steps: int
+    step_s: float
+    sync_s: float
+    grad_sqr: float
+    grad_var: float
+    progress: float
+    data_epochs: int
+
+
 WorkerFact = (
     WorkerJoined
     | RanksStarted
@@ -329,6 +360,7 @@ WorkerFact = (
     | CheckpointCommitted
     | CheckpointFailed
     | ProgressMade
+    | Measured
 )
 Event = (
     ServerStarted

@@ -85,6 +85,38 @@ class Resources:
     memory_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalBatch:
+    """Samples per rank and pass that a device type bears."""
+
+    device_type: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveBatch:
+    """What a job's user says of a training whose batch may change with its devices.
+
+    Attributes:
+        application: what is trained; jobs of one application run alike.
+        init_batch_size: samples per step at which the learning rate was set; the smallest batch.
+        max_batch_size: the largest with which training still converges.
+        local: per device type; a type that is not named cannot run the job.
+        restart_s: time from a launch to the first step.
+    """
+
+    application: str
+    init_batch_size: int
+    max_batch_size: int
+    local: tuple[LocalBatch, ...]
+    restart_s: float
+
+    def local_on(self, device_type: str) -> LocalBatch | None:
+        """What one rank bears on a device type; None where the job cannot run."""
+        return next((each for each in self.local if each.device_type == device_type), None)
+
+
 class RetryCause(StrEnum):
     """Whose fault a failure was."""
 
@@ -117,6 +149,7 @@ class JobSpec:
         workdir: absolute folder in which ranks run.
         interpreter: absolute path of the submitter's Python; its folder leads the ranks' PATH.
         max_duration_s: running time after which the job is stopped; None is no limit.
+        adaptive: limits of a batch that may change with the devices; None keeps the user's batch.
     """
 
     name: str
@@ -128,3 +161,4 @@ class JobSpec:
     retries: Retries = Retries()
     checkpoint: CheckpointPolicy = CheckpointPolicy()
     max_duration_s: float | None = None
+    adaptive: AdaptiveBatch | None = None

@@ -4,10 +4,10 @@ A policy reads the state's own indexes, as copies of a large cluster would cost 
 decision. It changes nothing but inside a `Rooms.trial`, which takes all of it back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from irongrid.domain.decision import Action, Stop
+from irongrid.domain.decision import Action, Move, Stop
 from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobSpec
@@ -41,6 +41,22 @@ class Running(Protocol):
         """For how long its ranks have worked, over all attempts."""
 
 
+class Active(Running, Protocol):
+    """What a policy that moves jobs sees of them beside that."""
+
+    @property
+    def epoch(self) -> int:
+        """How often it was launched."""
+
+    @property
+    def launched_at_ns(self) -> int:
+        """When its ranks were last asked for."""
+
+    @property
+    def works(self) -> bool:
+        """Whether all its ranks work by now."""
+
+
 class Cluster(Protocol):
     """One round's input."""
 
@@ -63,6 +79,12 @@ class Cluster(Protocol):
     def waiting(self, job: JobId) -> Waiting:
         """A job of the queue."""
 
+    def queued(self) -> Sequence[JobId]:
+        """The queue in the order of submission."""
+
+    def active(self) -> Iterable[Active]:
+        """Jobs that hold devices and whose end is not decided."""
+
     @property
     def held(self) -> "Held":
         """Running jobs, for a policy that asked for the index (`Policy.held`)."""
@@ -73,6 +95,9 @@ class Cluster(Protocol):
     def preempt(self, job: JobId, reason: str) -> Stop:
         """The action that lets a job save, stop, and wait again."""
 
+    def move(self, job: JobId, placement: Placement, reason: str) -> Move:
+        """The action that lets a job save, stop, and go on elsewhere."""
+
 
 class Policy(Ranking, Protocol):
     """One way to decide."""
@@ -80,6 +105,10 @@ class Policy(Ranking, Protocol):
     @property
     def name(self) -> str:
         """The word for it."""
+
+    @property
+    def every_ns(self) -> int | None:
+        """Rounds come at least so often while there are jobs; None where only events matter."""
 
     def decide(self, cluster: Cluster) -> list[Action]:
         """All actions of one round, in order: without news, the next round would add nothing."""

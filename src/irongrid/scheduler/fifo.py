@@ -6,6 +6,7 @@ see `first_come`, which protects the job at the head.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from irongrid.domain.decision import Action
 from irongrid.domain.job import Resources
@@ -19,6 +20,7 @@ class Fifo:
     """In the order of submission."""
 
     backfill: bool = False
+    every_ns: ClassVar[int | None] = None
 
     @property
     def name(self) -> str:

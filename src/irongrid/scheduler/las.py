@@ -6,6 +6,7 @@ their submission, and in that every gang is kept together.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from irongrid.domain.decision import Action
 from irongrid.domain.job import Resources
@@ -29,6 +30,7 @@ class Las:
 
     first_queue_gpu_s: int = FIRST_QUEUE_GPU_S
     name: str = "las"
+    every_ns: ClassVar[int | None] = None
 
     def rank(self, job: Waiting) -> float:
         """Its queue, and its submission."""

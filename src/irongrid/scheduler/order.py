@@ -36,6 +36,10 @@ class Waiting(Protocol):
         """When it was accepted."""
 
     @property
+    def epoch(self) -> int:
+        """How often it was launched."""
+
+    @property
     def not_before_ns(self) -> int:
         """End of its back-off after a failure; 0 is none."""
 

@@ -9,6 +9,7 @@ and in that backfill can be switched on.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from irongrid.domain.decision import Action
 from irongrid.domain.job import Resources
@@ -27,6 +28,7 @@ class Qssf:
 
     predicted_s: Callable[[str, int], float]
     backfill: bool
+    every_ns: ClassVar[int | None] = None
 
     @property
     def name(self) -> str:

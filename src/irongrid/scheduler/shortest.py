@@ -5,6 +5,7 @@ Bounds for comparisons, as nobody knows. For the same with forecasts see `qssf`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from irongrid.domain.decision import Action
 from irongrid.domain.job import Resources
@@ -26,6 +27,7 @@ class Shortest:
     service_s: Callable[[Waiting], float]
     times_gpus: bool
     backfill: bool
+    every_ns: ClassVar[int | None] = None
 
     def rank(self, job: Waiting) -> float:
         """Its (GPU) time."""

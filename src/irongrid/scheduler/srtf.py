@@ -8,6 +8,7 @@ only for one that would be done first even after the victim's own restart is pai
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from irongrid.domain.decision import Action
 from irongrid.domain.ids import JobId
@@ -31,6 +32,7 @@ class Srtf:
     left_s: Callable[[JobId, int], float]
     restart_s: Callable[[int], float]
     name: str = "srtf"
+    every_ns: ClassVar[int | None] = None
 
     def rank(self, job: Waiting) -> float:
         """What is left; it does not change while the job waits."""

@@ -198,7 +198,7 @@ class Brain:
         if self._state is None:
             due_ns = self._refuse_until_ns
         else:
-            wakeup_ns = next_wakeup_ns(self._state)
+            wakeup_ns = next_wakeup_ns(self._state, self._decided_ns)
             due_ns = min((due for due in (due_ns, wakeup_ns) if due is not None), default=None)
             if due_ns is not None:
                 due_ns = max(due_ns, self._refuse_until_ns, self._decided_ns + MERGE_WINDOW_NS)
@@ -258,7 +258,7 @@ class Brain:
         now_ns = self._now_ns()
         if now_ns < self._refuse_until_ns:
             return
-        wakeup_ns = next_wakeup_ns(state)
+        wakeup_ns = next_wakeup_ns(state, self._decided_ns)
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         if not (batch.records or woken or self._decide_at_ns is not None):
             return

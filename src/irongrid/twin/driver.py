@@ -6,8 +6,9 @@ stands still meanwhile, so what follows at once in the world follows at the same
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from irongrid.control import requests
 from irongrid.control.apply import apply
@@ -15,14 +16,15 @@ from irongrid.control.commands import commands, directive
 from irongrid.control.decide import decide, next_wakeup_ns
 from irongrid.control.state import State
 from irongrid.domain.command import Command, Launch
-from irongrid.domain.decision import Recover, Stop
-from irongrid.domain.device import Node
+from irongrid.domain.decision import Move, Recover, Stop
+from irongrid.domain.device import Node, Placement
 from irongrid.domain.event import (
     CheckpointCommitted,
     Decided,
     Event,
     JobSubmitted,
     LaunchAccepted,
+    Measured,
     RanksFinished,
     RanksReady,
     RanksStarted,
@@ -38,15 +40,30 @@ from irongrid.domain.messages import Beat, LaunchOrder, WorkerReport
 from irongrid.scheduler.cluster import Policy
 from irongrid.twin.agenda import Agenda
 from irongrid.twin.engine import Gang, SimulatedEngine
-from irongrid.twin.truth.world import Futures, TraceJob
+from irongrid.twin.truth.world import Futures, Measurement, TraceJob
 from irongrid.units import NS_PER_S
 
 # What happens at one instant: work ends, work begins, and only then new jobs come.
 FINISH, READY, SUBMIT = range(3)
 _BEAT = Beat()
-_TOLD_TO_WORKERS = frozenset({Stop, Recover})
+_TOLD_TO_WORKERS = frozenset({Stop, Move, Recover})
 Entry = Callable[[], None]
 Watcher = Callable[[Recorded], None]
+
+
+class Tuner(Protocol):
+    """What chooses the batch inside a job: the agent of Pollux (OSDI 2021)."""
+
+    def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
+        """Samples per rank and pass, and passes beyond the first."""
+
+
+class UsersBatch:
+    """Jobs that keep the batch of their users."""
+
+    def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
+        """Of no effect."""
+        return 0, 0
 
 
 class Driver:
@@ -57,16 +74,24 @@ class Driver:
         decision_s: processor time of each round.
     """
 
-    def __init__(self, nodes: tuple[Node, ...], futures: Futures, policy: Policy | None) -> None:
+    def __init__(
+        self,
+        nodes: tuple[Node, ...],
+        futures: Futures,
+        policy: Policy | None,
+        tuner: Tuner | None = None,
+    ) -> None:
         self.state = State()
         self.engine = SimulatedEngine(nodes)
         self.futures = futures
+        self.tuner: Tuner = tuner or UsersBatch()
         self.agenda: Agenda[Entry] = Agenda()
         self.now_ns = 0
         self.watchers: list[Watcher] = []
         self.decision_s: list[float] = []
         self._pending: list[Command] = []
         self._decided_seq = 0
+        self._decided_ns = 0
         self.state.use(policy)
         self.record(ServerStarted(server_epoch=1, irongrid_version="twin", nodes=nodes))
 
@@ -94,7 +119,7 @@ class Driver:
 
     def next_ns(self) -> int | None:
         """When something happens next, or a timer is due; None if the world is at rest."""
-        now_ns, wakeup_ns = self.agenda.next_ns(), next_wakeup_ns(self.state)
+        now_ns, wakeup_ns = self.agenda.next_ns(), next_wakeup_ns(self.state, self._decided_ns)
         if now_ns is None or (wakeup_ns is not None and wakeup_ns < now_ns):
             return wakeup_ns
         return now_ns
@@ -106,10 +131,10 @@ class Driver:
         while agenda.next_ns() == now_ns:
             agenda.pop()()
         state = self.state
-        wakeup_ns = next_wakeup_ns(self.state)
+        wakeup_ns = next_wakeup_ns(self.state, self._decided_ns)
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         while woken or state.moved_seq > self._decided_seq:
-            self._decided_seq = state.seq
+            self._decided_seq, self._decided_ns = state.seq, now_ns
             # First-come looks at the head of the queue only, and goes on in a next round.
             woken = self._decide() and state.policy is None
 
@@ -195,21 +220,41 @@ class Driver:
 
     def _startup_ns(self, gang: Gang) -> int:
         """From the order to run to the first work."""
-        return self.futures.startup_ns(gang.job, gang.epoch, gang.placement)
+        return self.futures.startup_ns(gang.job, gang.epoch, gang.placement, self.now_ns)
 
     def _work(self, gang: Gang) -> None:
         """The ranks work from now on."""
-        left_ns = self.futures.begin(gang.job, gang.placement, self.now_ns)
-        self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._finish(gang))
+        batch = self.tuner.batch(gang.job, gang.placement)
+        left_ns = self.futures.begin(gang.job, gang.placement, batch, self.now_ns)
+        self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._news(gang))
 
     def _end_work(self, gang: Gang, *, saved: bool) -> tuple[int, int]:
         """The ranks work no more; the step of their last state, and a stall before it (ns)."""
         done_ns = self.futures.stop(gang.job, self.now_ns, saved=saved)
+        self._measure(gang, self.futures.measured(gang.job))
         return round(done_ns / NS_PER_S), 0
 
-    def _finish(self, gang: Gang) -> None:
+    def _news(self, gang: Gang) -> None:
+        """What the ranks have measured goes into the log, and they go on; or all is done."""
         if not gang.alive:
             return
+        found = self.futures.news(gang.job, self.now_ns)
+        if found is None:
+            self._finish(gang)
+            return
+        self._measure(gang, found)
+        batch = self.tuner.batch(gang.job, gang.placement)
+        left_ns = self.futures.tune(gang.job, batch, self.now_ns)
+        self.agenda.put(self.now_ns + left_ns, FINISH, lambda: self._news(gang))
+
+    def _measure(self, gang: Gang, found: Measurement | None) -> None:
+        """The first node's worker reports what the ranks have measured."""
+        if found is not None:
+            gang.n += 1
+            about = who(gang, gang.nodes[0])
+            self._report(gang, gang.nodes[0], Measured(**about, n=gang.n, **asdict(found)))
+
+    def _finish(self, gang: Gang) -> None:
         gang.alive = False
         self.futures.finish(gang.job, self.now_ns)
         for node in gang.nodes:
@@ -220,7 +265,11 @@ class Driver:
         """Save where that is wanted, and end; both take no time here."""
         gang.alive = False
         worked = gang.ready_ns is not None
-        step, stall_ns = self._end_work(gang, saved=save) if worked else (0, 0)
+        step, stall_ns = 0, 0
+        if worked:
+            step, stall_ns = self._end_work(gang, saved=save)
+        else:
+            self.futures.abort(gang.job, self.now_ns)
         for at, node in enumerate(gang.nodes):
             if at == 0 and save and worked:
                 fact = committed(who(gang, node), gang.n + 1, step, stall_ns=stall_ns)

@@ -1,7 +1,7 @@
 """The clusters on which data sets are replayed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from irongrid.domain.device import Node
@@ -38,3 +38,15 @@ def sia_cluster(folder: Path, name: str) -> tuple[Node, ...]:
         for kind in sorted(counts)
         for node in pool(counts[kind], kind, int(types[kind]["gpus_per_node"]))
     )
+
+
+# Memory bandwidth by the makers' data sheets, in GB/s, as training is bound by it more often than
+# by peak arithmetic: T4 320, RTX 2080 Ti 616, A100 40 GB 1555, V100 900, Quadro RTX 6000 672.
+_BANDWIDTH = {"aws": 320, "rtx": 616, "dgx-ext": 1555, "dgx": 1555, "azure": 900, "quad": 672}
+
+
+def relative_speeds(kinds: Sequence[str]) -> dict[str, float]:
+    """How fast devices of each kind are beside each other by their data sheets; 1 if unknown."""
+    known = [_BANDWIDTH[kind] for kind in kinds if kind in _BANDWIDTH]
+    usual = min(known, default=1)
+    return {kind: _BANDWIDTH.get(kind, usual) / usual for kind in kinds}

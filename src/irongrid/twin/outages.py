@@ -24,7 +24,8 @@ from irongrid.twin.checkpoints import Checkpoints
 from irongrid.twin.driver import FINISH, READY, Driver, committed, who
 from irongrid.twin.engine import Gang
 from irongrid.twin.faults import Fault, FaultKind, JobFailures
-from irongrid.twin.truth.world import Futures, TraceJob
+from irongrid.twin.truth.futures import RigidFutures
+from irongrid.twin.truth.world import TraceJob
 from irongrid.units import NS_PER_S
 
 NS_PER_STEP = 1_000_000
@@ -67,7 +68,7 @@ class FaultyDriver(Driver):
     def __init__(
         self,
         nodes: tuple[Node, ...],
-        futures: Futures,
+        futures: RigidFutures,
         policy: Policy | None,
         faults: Iterator[Fault],
         failures: JobFailures,
@@ -201,7 +202,8 @@ class FaultyDriver(Driver):
             super()._ready(gang)
 
     def _work(self, gang: Gang) -> None:
-        left_ns = self.futures.begin(gang.job, gang.placement, self.now_ns)
+        batch = self.tuner.batch(gang.job, gang.placement)
+        left_ns = self.futures.begin(gang.job, gang.placement, batch, self.now_ns)
         stretch = Stretch(self.now_ns, self.now_ns, left_ns, self._slowdown_of(gang))
         self._stretches[gang.job] = stretch
         self._plan(gang, stretch)

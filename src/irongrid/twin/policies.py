@@ -14,6 +14,7 @@ from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.qssf import Qssf
 from irongrid.scheduler.shortest import Shortest
 from irongrid.scheduler.srtf import Srtf
+from irongrid.twin.elastic import POLICIES as ELASTIC
 from irongrid.twin.truth.futures import RigidFutures
 from irongrid.twin.truth.world import Futures
 from irongrid.units import NS_PER_S
@@ -57,7 +58,7 @@ class Knowledge:
         """
         make = self._makers().get(name)
         if make is None:
-            fix = f"Use one of {', '.join(self._makers())}"
+            fix = f"Use one of {', '.join((*ELASTIC, *self._makers()))}"
             problem = Problem(field="--policy", problem=f"there is no policy {name!r}", fix=fix)
             raise SpecError([problem])
         return make()
@@ -66,10 +67,6 @@ class Knowledge:
     def names(self) -> tuple[str, ...]:
         """Every policy that there is."""
         return tuple(self._makers())
-
-    def wants_forecasts(self, name: str) -> bool:
-        """Whether the policy asks for durations, so that somebody must learn them."""
-        return name.startswith("qssf")
 
     def _oracle(self, name: str, *, times_gpus: bool) -> Policy:
         futures = self._rigid()

@@ -1,8 +1,6 @@
 """A recorded trace, replayed under a policy: `irongrid twin replay`."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -11,20 +9,25 @@ from typing import Any
 import numpy as np
 
 from irongrid.control.invariants import violations
-from irongrid.domain.ids import JobId
-from irongrid.domain.job import JobSpec, Resources, RunTask
+from irongrid.domain.device import Node
+from irongrid.errors import Problem, SpecError
 from irongrid.forecast.durations import Durations
-from irongrid.twin.driver import SUBMIT, Driver
+from irongrid.scheduler.sizes import sizes_of
+from irongrid.twin.arrivals import Arrivals, SpecOf, few_collections, play, users_spec
+from irongrid.twin.data import data_folder
+from irongrid.twin.driver import Driver
+from irongrid.twin.elastic import KNOWLEDGE, ElasticRun, elastic_run, goodputs
+from irongrid.twin.elastic import POLICIES as ELASTIC
 from irongrid.twin.occupancy import Occupancy
 from irongrid.twin.policies import Knowledge, Learner
 from irongrid.twin.report import Ended, decision_ms, ended, fairness, summary, utilisation
 from irongrid.twin.truth.datasets import read
 from irongrid.twin.truth.traces import Workload
 from irongrid.twin.truth.world import TraceJob
+from irongrid.twin.usage import Usage
 from irongrid.twin.watch import Watch
 from irongrid.units import NS_PER_S
 
-_TASK = RunTask(argv=("train",))
 Observer = Callable[[Driver], None]
 
 
@@ -37,6 +40,7 @@ class ReplayOptions:
         head: replay only so many jobs; 0 is all.
         check: look at every invariant after every event.
         history: other workloads of the set, which had ended before this one began.
+        knowledge: what elastic policies know, see `twin.elastic`; empty is `none`.
     """
 
     dataset: str
@@ -46,6 +50,7 @@ class ReplayOptions:
     head: int = 0
     check: bool = False
     history: tuple[Path, ...] = ()
+    knowledge: str = ""
 
 
 def replay(options: ReplayOptions, observers: Sequence[Observer] = ()) -> dict[str, Any]:
@@ -70,27 +75,26 @@ def replay_workload(
     """
     fleet = workload.fleet(options.nodes or workload.nodes)
     jobs = workload.jobs[: options.head] if options.head else workload.jobs
-    futures, learner = workload.futures(fleet), Learner(_learned(workload, _earlier(options)))
-    knowledge = Knowledge(futures, learner)
-    policy = knowledge.policy(options.policy)
+    driver, spec_of = _driver(workload, fleet, options)
     began, cpu_began = perf_counter(), process_time()
-    driver = Driver(fleet, futures, policy)
-    if knowledge.wants_forecasts(options.policy):
-        learner.state = driver.state
-        driver.watchers.append(learner)
-    watch = Watch(driver.state)
+    watch, usage = Watch(driver.state), Usage(driver.state)
     if options.check:
         driver.watchers.append(watch)
+    if options.policy in ELASTIC:
+        driver.watchers.append(usage)
     for observe in observers:
         observe(driver)
-    with _few_collections():
-        held_s = _run(driver, jobs)
+    with few_collections():
+        held_s = _run(driver, jobs, spec_of)
     wall_s, cpu_s = perf_counter() - began, process_time() - cpu_began
     state = driver.state
     broken = watch.broken + violations(state)
     assert not broken, broken[:3]
     assert len(state.jobs) == sum(state.ended_by_state.values()), "every job has ended"
-    rows = [ended(job, driver.futures.service_s(job.id)) for job in state.jobs.values()]
+    rows = [
+        ended(job, driver.futures.service_s(job.id), usage.jobs.get(job.id))
+        for job in state.jobs.values()
+    ]
     window_s = jobs[-1].submit_s - jobs[0].submit_s
     return {
         "dataset": options.dataset,
@@ -105,6 +109,58 @@ def replay_workload(
         "jobs_per_s": round(len(rows) / wall_s, 1),
         "rules": _rules(workload, len(fleet), options),
     }
+
+
+def _driver(
+    workload: Workload, fleet: tuple[Node, ...], options: ReplayOptions
+) -> tuple[Driver, SpecOf]:
+    """The world of a workload, and how its jobs are handed in."""
+    if options.policy in ELASTIC:
+        run = elastic_replay(workload, fleet, options)
+        return run.driver, run.spec
+    if options.knowledge:
+        problem = f"{options.policy} knows what it knows: levels are for {' and '.join(ELASTIC)}"
+        fix = "Leave --knowledge out, or use another policy"
+        raise SpecError([Problem(field="--knowledge", problem=problem, fix=fix)])
+    futures, learner = workload.futures(fleet), Learner(_learned(workload, _earlier(options)))
+    driver = Driver(fleet, futures, Knowledge(futures, learner).policy(options.policy))
+    if options.policy.startswith("qssf"):
+        learner.state = driver.state
+        driver.watchers.append(learner)
+    return driver, users_spec()
+
+
+def elastic_replay(
+    workload: Workload, fleet: tuple[Node, ...], options: ReplayOptions
+) -> ElasticRun:
+    """A world with elastic jobs, after its history has been replayed."""
+    knowledge = options.knowledge or KNOWLEDGE[0]
+    if knowledge not in KNOWLEDGE:
+        problem, fix = f"there is no level {knowledge!r}", f"Use one of {', '.join(KNOWLEDGE)}"
+        raise SpecError([Problem(field="--knowledge", problem=problem, fix=fix)])
+    if knowledge != "history" or workload.elastic is None:
+        return elastic_run(workload, fleet, options.policy, knowledge)
+    learned = goodputs(sizes_of(fleet), shared=True)
+    for path in options.history or usual_history(options.dataset, options.workload):
+        past = read(options.dataset, path)
+        run = elastic_run(past, fleet, "default", "shared", learned)
+        Arrivals(run.driver, past.jobs, run.spec)
+        play(run.driver)
+        learned.forget_jobs()
+    return elastic_run(workload, fleet, options.policy, knowledge, learned)
+
+
+def usual_history(dataset: str, workload: Path) -> tuple[Path, ...]:
+    """The shared workloads of the set but for the one that is replayed."""
+    root = data_folder(dataset)
+    named = {
+        "sia": ("saturn/workload-1", "saturn/workload-2", "saturn/workload-3", "philly/workload-1"),
+        "pollux": ("load/workload-1", "load/workload-2", "load/workload-3"),
+    }[dataset]
+    folder = root / "workloads" if dataset == "sia" else root
+    text = workload.read_bytes()
+    paths = (folder / f"{name}.csv" for name in named)
+    return tuple(path for path in paths if path.read_bytes() != text)
 
 
 def _earlier(options: ReplayOptions) -> list[TraceJob]:
@@ -126,44 +182,6 @@ def _learned(workload: Workload, earlier: Sequence[TraceJob]) -> Durations:
     return durations
 
 
-class Arrivals:
-    """The jobs of a trace, handed in one after another at their seconds."""
-
-    def __init__(self, driver: Driver, jobs: tuple[TraceJob, ...]) -> None:
-        self._driver = driver
-        self._jobs = jobs
-        self._at = 0
-        self._specs: dict[tuple[str, int, str, float, int], JobSpec] = {}
-        self.ids: dict[JobId, TraceJob] = {}
-        self._plan()
-
-    def _plan(self) -> None:
-        if self._at < len(self._jobs):
-            at_ns = round(self._jobs[self._at].submit_s * NS_PER_S)
-            self._driver.agenda.put(at_ns, SUBMIT, self._arrive)
-
-    def _arrive(self) -> None:
-        job = self._jobs[self._at]
-        self._at += 1
-        self._driver.submit(self._spec(job), job)
-        self._plan()
-
-    def _spec(self, job: TraceJob) -> JobSpec:
-        """What a person would have asked for: nothing that only the future knows."""
-        key = (job.group, job.gpus, job.device_type, job.cpus, job.memory_bytes)
-        spec = self._specs.get(key)
-        if spec is None:
-            resources = Resources(
-                sizes=(job.gpus,),
-                accelerator=job.device_type or "any",
-                cpus=job.cpus,
-                memory_bytes=job.memory_bytes,
-            )
-            spec = JobSpec(name=job.group, task=_TASK, workdir="/", resources=resources)
-            self._specs[key] = spec
-        return spec
-
-
 def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended]) -> np.ndarray | None:
     if workload.isolated is None:
         return None
@@ -172,16 +190,9 @@ def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended]) ->
     return workload.isolated.rho([job.application for job in jobs], submit_s, end_s)
 
 
-def play(driver: Driver) -> None:
-    """Let the world go on to its end."""
-    with _few_collections():
-        while (now_ns := driver.next_ns()) is not None:
-            driver.turn(now_ns)
-
-
-def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> float:
+def _run(driver: Driver, jobs: tuple[TraceJob, ...], spec_of: SpecOf) -> float:
     """Let the world go on to its end; device-seconds held until the last submit."""
-    Arrivals(driver, jobs)
+    Arrivals(driver, jobs, spec_of)
     occupancy = Occupancy(driver.state)
     last_submit_ns = round(jobs[-1].submit_s * NS_PER_S)
     in_window_s: float | None = None
@@ -195,27 +206,23 @@ def _run(driver: Driver, jobs: tuple[TraceJob, ...]) -> float:
     return occupancy.device_s() if in_window_s is None else in_window_s
 
 
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """A replay keeps nearly all that it makes: looking through it for garbage is in vain."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
 def _rules(workload: Workload, nodes: int, options: ReplayOptions) -> dict[str, Any]:
     return {
         **workload.rules,
         "nodes": nodes,
         "placement": "consolidated",
-        "decisions": "on events",
+        **(_elastic_rules(options) if options.policy in ELASTIC else {"decisions": "on events"}),
         "invariants": "after every event" if options.check else "at the end",
         "history_jobs": len(workload.history),
         "history_files": len(options.history),
+    }
+
+
+def _elastic_rules(options: ReplayOptions) -> dict[str, Any]:
+    return {
+        "jobs": "elastic: any size and type, the batch re-chosen with them and with each epoch",
+        "knowledge": options.knowledge or KNOWLEDGE[0],
+        "decisions": "in rounds of 60 s" if options.policy == "sia" else "on events and every 60 s",
+        "restarts": "by application, where type or shape change, or after a wait",
+        "first_batch": "10 steps at the smallest batch on a type that nobody has measured",
     }

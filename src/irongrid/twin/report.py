@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from irongrid.control.state import Job
+from irongrid.twin.usage import Used
 from irongrid.units import NS_PER_S
 
 
@@ -26,10 +27,15 @@ class Ended:
     preemptions: int
     held_gpu_s: float
     restart_gpu_s: float
+    service_gpu_s: float
 
 
-def ended(job: Job, service_s: float) -> Ended:
-    """A job's row, from its own account of time."""
+def ended(job: Job, service_s: float, used: Used | None = None) -> Ended:
+    """A job's row, from its own account of time.
+
+    Args:
+        used: what it held, where its size has changed over time.
+    """
     gpus = job.spec.resources.sizes[0]
     account = job.account
     held_ns = account.counted_ns() - account.queued_ns - account.paused_ns
@@ -38,9 +44,10 @@ def ended(job: Job, service_s: float) -> Ended:
         end_s=job.ended_at_ns / NS_PER_S,
         service_s=service_s,
         gpus=gpus,
-        preemptions=job.restarts,
-        held_gpu_s=gpus * held_ns / NS_PER_S,
-        restart_gpu_s=gpus * account.starting_ns / NS_PER_S,
+        preemptions=job.restarts if used is None else used.restarts,
+        held_gpu_s=gpus * held_ns / NS_PER_S if used is None else used.held_s,
+        restart_gpu_s=gpus * account.starting_ns / NS_PER_S if used is None else used.starting_s,
+        service_gpu_s=gpus * service_s if used is None else used.held_s - used.starting_s,
     )
 
 
@@ -49,7 +56,6 @@ def summary(rows: Sequence[Ended]) -> dict[str, Any]:
     submit = np.array([row.submit_s for row in rows])
     end = np.array([row.end_s for row in rows])
     service = np.array([row.service_s for row in rows])
-    gpus = np.array([row.gpus for row in rows])
     jct = end - submit
     queue = jct - service
     gpu_h = sum(row.held_gpu_s for row in rows) / 3600
@@ -68,7 +74,7 @@ def summary(rows: Sequence[Ended]) -> dict[str, Any]:
         "queued_over_60_s_pct": round(float((queue > 60).mean() * 100), 3),
         "mean_slowdown": round(float((jct / np.maximum(service, 10.0)).mean()), 3),
         "preemptions_per_job": round(sum(row.preemptions for row in rows) / len(rows), 4),
-        "service_gpu_hours": round(float((service * gpus).sum() / 3600), 3),
+        "service_gpu_hours": round(sum(row.service_gpu_s for row in rows) / 3600, 3),
     }
 
 

@@ -42,6 +42,10 @@ def replay(
         list[Path] | None,
         typer.Option(help="A workload of the set that had ended before. Repeatable."),
     ] = None,
+    knowledge: Annotated[
+        str,
+        typer.Option(help="For elastic policies: none (the default), shared, history or oracle."),
+    ] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -61,6 +65,7 @@ def replay(
         head=head,
         check=check,
         history=tuple(history or ()),
+        knowledge=knowledge,
     )
     return stoppable(
         lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json

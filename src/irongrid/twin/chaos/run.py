@@ -17,6 +17,7 @@ from irongrid.twin.chaos.cluster import Cluster
 from irongrid.twin.chaos.ledger import Ledger
 from irongrid.twin.chaos.people import People
 from irongrid.twin.chaos.server import PLACES, ControlPlane
+from irongrid.twin.chaos.shuffle import Shuffle
 from irongrid.twin.chaos.site import Files, Mail, Virtual
 from irongrid.twin.faults import FaultModel, JobFailures, node_faults
 from irongrid.twin.policies import Knowledge, Learner
@@ -186,11 +187,13 @@ def fleet(draw: Random) -> tuple[Node, ...]:
 def _policies(
     seed: int, futures: RigidFutures, learner: Learner
 ) -> tuple[str, list[Policy | None]]:
-    """Every shipped policy gets its turn to be the first."""
+    """Each policy that needs no profiles gets its turn to be the first; so does one that moves."""
     knowledge = Knowledge(futures, learner)
-    first = seed % len(knowledge.names)
-    names = (*knowledge.names[first:], *knowledge.names[:first])
-    return names[0], [knowledge.policy(name) for name in names]
+    named = [(name, knowledge.policy(name)) for name in knowledge.names]
+    named.append((Shuffle.name, Shuffle(seed)))
+    first = seed % len(named)
+    turned = named[first:] + named[:first]
+    return turned[0][0], [policy for _, policy in turned]
 
 
 def _scene(seed: int) -> tuple[_Scene, str]:

@@ -205,7 +205,11 @@ class ControlPlane:
         if self.state is not state:
             return  # Somebody has stopped it.
         self._tell_workers(state, batch)
-        due = [at for at in (next_wakeup_ns(state), self._decide_at_ns) if at is not None]
+        due = [
+            at
+            for at in (next_wakeup_ns(state, self._decided_ns), self._decide_at_ns)
+            if at is not None
+        ]
         if due:
             self._plan_turn(max(min(due), self._decided_ns + round(MERGE_S * NS_PER_S)))
 
@@ -218,7 +222,7 @@ class ControlPlane:
         todo.extend(commands(recorded, state))
 
     def _decide(self, state: State, batch: list[Recorded], todo: list[Command]) -> None:
-        now_ns, wakeup_ns = self._time.now_ns, next_wakeup_ns(state)
+        now_ns, wakeup_ns = self._time.now_ns, next_wakeup_ns(state, self._decided_ns)
         woken = wakeup_ns is not None and wakeup_ns <= now_ns
         if not (batch or woken or self._decide_at_ns is not None):
             return

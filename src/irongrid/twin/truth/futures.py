@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId
-from irongrid.twin.truth.world import TraceJob
+from irongrid.twin.truth.world import FixedBatch, TraceJob
 from irongrid.units import NS_PER_S
 
 
@@ -24,7 +24,7 @@ class RestartCosts:
         return self.one_s if ranks == 1 else self.up_to_8_s if ranks <= 8 else self.more_s
 
 
-class RigidFutures:
+class RigidFutures(FixedBatch):
     """Jobs that need a fixed service time on a fixed number of devices."""
 
     def __init__(self, restart: RestartCosts) -> None:
@@ -50,11 +50,11 @@ class RigidFutures:
         """What a restart costs a gang."""
         return self._restart.of(ranks)
 
-    def startup_ns(self, job: JobId, epoch: int, placement: Placement) -> int:
+    def startup_ns(self, job: JobId, epoch: int, placement: Placement, now_ns: int) -> int:
         """From launch to the first work."""
         return 0 if epoch == 1 else round(self._restart.of(placement.world_size) * NS_PER_S)
 
-    def begin(self, job: JobId, placement: Placement, now_ns: int) -> int:
+    def begin(self, job: JobId, placement: Placement, batch: tuple[int, int], now_ns: int) -> int:
         """The ranks work from now on; the time that they take if nothing comes between."""
         self._since_ns[job] = now_ns
         return self._left_ns[job]

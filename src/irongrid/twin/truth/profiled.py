@@ -14,7 +14,7 @@ from irongrid.twin.truth.applications import Application
 from irongrid.twin.truth.batches import rigid_configuration
 from irongrid.twin.truth.profiles import Shape
 from irongrid.twin.truth.training import Training
-from irongrid.twin.truth.world import TraceJob
+from irongrid.twin.truth.world import FixedBatch, TraceJob
 from irongrid.units import NS_PER_S
 
 
@@ -28,7 +28,7 @@ class _Run:
     since_ns: int = 0
 
 
-class ProfiledFutures:
+class ProfiledFutures(FixedBatch):
     """The world of the sia and pollux sets for rigid jobs."""
 
     def __init__(self, nodes: tuple[Node, ...], applications: Mapping[str, Application]) -> None:
@@ -41,11 +41,11 @@ class ProfiledFutures:
         training = Training(self._applications[row.application], 0.0)
         self._runs[job] = _Run(training, row.batch_size)
 
-    def startup_ns(self, job: JobId, epoch: int, placement: Placement) -> int:
+    def startup_ns(self, job: JobId, epoch: int, placement: Placement, now_ns: int) -> int:
         """Every start costs the application's restart delay, the first one too."""
         return self._runs[job].training.application.restart_delay_s * NS_PER_S
 
-    def begin(self, job: JobId, placement: Placement, now_ns: int) -> int:
+    def begin(self, job: JobId, placement: Placement, batch: tuple[int, int], now_ns: int) -> int:
         """The ranks work from now on; the time that they take if nothing comes between."""
         run = self._runs[job]
         gpu_type, shape = self._where(placement)

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from irongrid.domain.device import Node
+from irongrid.domain.job import AdaptiveBatch, LocalBatch
 from irongrid.errors import Problem, SpecError
 from irongrid.twin.data import data_folder
 from irongrid.twin.fleets import pool, sia_cluster
 from irongrid.twin.truth.applications import Application, load_applications, pollux_rules
+from irongrid.twin.truth.elastic import ElasticFutures
 from irongrid.twin.truth.isolated import load_isolated
 from irongrid.twin.truth.profiled import ProfiledFutures
 from irongrid.twin.truth.tables import bad, number, rows
-from irongrid.twin.truth.traces import Workload
+from irongrid.twin.truth.traces import Elastic, Workload
 from irongrid.twin.truth.world import Futures, TraceJob
 
 _NCF_BATCH = 32768
@@ -38,6 +40,7 @@ def sia(path: Path) -> Workload:
         rules={"cluster": "heterogeneous-64", "jobs": "rigid", "restart_s": "by application"},
         fleet=partial(_only, fleet),
         futures=partial(_futures, applications),
+        elastic=Elastic(partial(_elastic, applications), adaptive_batches(applications)),
         isolated=load_isolated(folder, fleet),
     )
 
@@ -59,6 +62,9 @@ def pollux(path: Path) -> Workload:
         rules={"cluster": "nodes of 4 T4", "jobs": "rigid", "restart_s": 30},
         fleet=partial(pool, device_type="aws", devices=4),
         futures=partial(_futures, applications),
+        elastic=Elastic(
+            partial(_elastic, applications), adaptive_batches(applications), rigid=("ncf",)
+        ),
     )
 
 
@@ -71,6 +77,27 @@ def _only(fleet: tuple[Node, ...], nodes: int) -> tuple[Node, ...]:
 
 def _futures(applications: Mapping[str, Application], nodes: tuple[Node, ...]) -> Futures:
     return ProfiledFutures(nodes, applications)
+
+
+def _elastic(applications: Mapping[str, Application], nodes: tuple[Node, ...]) -> ElasticFutures:
+    return ElasticFutures(nodes, applications)
+
+
+def adaptive_batches(applications: Mapping[str, Application]) -> dict[str, AdaptiveBatch]:
+    """What a user of each application says of it when the job is submitted."""
+    return {
+        name: AdaptiveBatch(
+            application=name,
+            init_batch_size=application.init_batch_size,
+            max_batch_size=application.max_batch_size,
+            local=tuple(
+                LocalBatch(device_type=kind, least=limits.min_local_bsz, most=limits.max_local_bsz)
+                for kind, limits in sorted(application.limits.items())
+            ),
+            restart_s=float(application.restart_delay_s),
+        )
+        for name, application in applications.items()
+    }
 
 
 def _jobs(

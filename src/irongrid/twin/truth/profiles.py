@@ -59,6 +59,7 @@ class Profile:
     spread: np.ndarray
     most_nodes: int
     _known: dict[tuple[Shape, int], StepTime] = field(default_factory=dict, compare=False)
+    _ranges: dict[Shape, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     def step_time(self, shape: Shape, local_bsz: int) -> StepTime:
         """The measured, or else interpolated, step time.
@@ -76,6 +77,29 @@ class Profile:
         """The most samples per GPU that were measured with so many GPUs; else with any."""
         found = self._largest.get(replicas)
         return int(found if found is not None else max(self._largest.values()))
+
+    def local_bsz_range(self, shape: Shape) -> tuple[int, int]:
+        """The fewest and most samples per GPU for which `step_time` has an answer.
+
+        Where the shape itself was not measured, the simplices that enclose its nodes and replicas
+        decide; they hold at least between these bounds.
+        """
+        found = self._ranges.get(shape)
+        if found is None:
+            found = self._ranges[shape] = self._range(packed(shape, self.most_nodes))
+        return found
+
+    def _range(self, shape: Shape) -> tuple[int, int]:
+        rows = self.placed.get(smallest_rotation(shape))
+        if rows is not None:
+            return int(np.ceil(rows[0, 0])), min(
+                int(rows[-1, 0]), self.largest_local_bsz(sum(shape))
+            )
+        points = np.concatenate([_means(self.placed), self.spread])
+        batches = np.unique(points[:, 2]).astype(int)
+        where = [(len(shape), sum(shape), batch) for batch in batches]
+        known = batches[np.isfinite(self._simplices(np.array(where, dtype=float))[:, 0])]
+        return int(known[0]), min(int(known[-1]), self.largest_local_bsz(sum(shape)))
 
     @cached_property
     def _largest(self) -> dict[int, float]:

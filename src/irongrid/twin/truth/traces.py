@@ -4,13 +4,15 @@ Rules of each data set: `knowledge/traces.md`, section 4, and the README beside 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from irongrid.domain.device import Node
+from irongrid.domain.job import AdaptiveBatch
 from irongrid.twin.data import data_folder
 from irongrid.twin.fleets import pool
+from irongrid.twin.truth.elastic import ElasticFutures
 from irongrid.twin.truth.futures import RestartCosts, RigidFutures
 from irongrid.twin.truth.isolated import Isolated
 from irongrid.twin.truth.tables import bad, number, rows
@@ -31,6 +33,28 @@ def rigid_futures(nodes: tuple[Node, ...]) -> Futures:
 
 
 @dataclass(frozen=True, slots=True)
+class Elastic:
+    """How the jobs of a set are replayed when their size is free.
+
+    Attributes:
+        futures: the truth of its jobs on a fleet, at any size.
+        batches: what users say of each application.
+        rigid: applications that keep the user's size and batch all the same.
+    """
+
+    futures: Callable[[tuple[Node, ...]], ElasticFutures]
+    batches: Mapping[str, AdaptiveBatch]
+    rigid: tuple[str, ...] = ()
+
+    def adaptive(self, job: TraceJob) -> AdaptiveBatch:
+        """What the user of a job says of it."""
+        found = self.batches[job.application]
+        if job.application not in self.rigid:
+            return found
+        return replace(found, init_batch_size=job.batch_size, max_batch_size=job.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A trace, ready to be replayed.
 
@@ -39,6 +63,7 @@ class Workload:
         nodes: of the cluster on which the set is replayed by default.
         fleet: the cluster with another number of nodes.
         futures: the truth of its jobs on a fleet.
+        elastic: the same jobs at any size; None where nothing says how fast that would be.
         isolated: runtimes of its applications alone, where they were measured.
     """
 
@@ -48,6 +73,7 @@ class Workload:
     rules: dict[str, Any]
     fleet: Callable[[int], tuple[Node, ...]] = pool
     futures: Callable[[tuple[Node, ...]], Futures] = rigid_futures
+    elastic: Elastic | None = None
     isolated: Isolated | None = None
 
 

@@ -98,6 +98,18 @@ class Training:
             self.completed_at_s = self.at_s
         return True
 
+    def advance_within(self, until_s: float) -> None:
+        """Let time pass inside of an epoch.
+
+        As an epoch's end is rounded to a whole second, it may lie a little before `until_s` by the
+        rate alone; then nearly all of the epoch is done.
+        """
+        end = self.application.statistics.epoch_end(self.epoch)
+        left_s = until_s - self.at_s
+        if left_s > 0:
+            self.progress = min(self.progress + self.rate() * left_s, end * (1 - 1e-12))
+            self._pass(left_s)
+
     def _pass(self, seconds: float) -> None:
         self.at_s += seconds
         self.held_gpu_s += seconds * self.configuration.replicas
