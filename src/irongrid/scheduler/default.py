@@ -39,9 +39,9 @@ class Weights:
         idle: what a device must bring at least, in shares of a job's best speed.
     """
 
-    lasts_s: float = 2000.0
-    keep: float = 1.05
-    back: float = 2.0
+    lasts_s: float = 1000.0
+    keep: float = 1.1
+    back: float = 1.0
     rank: float = 0.5
     age: float = 0.25
     behind: float = 0.5
