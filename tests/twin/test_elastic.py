@@ -25,7 +25,13 @@ FROM_NS = 2400 * 10**9
 
 def options(data: Data, **changes: Any) -> ReplayOptions:
     path = data("sia") / "workloads" / "philly" / "workload-2.csv"
-    usual = {"dataset": "sia", "workload": path, "policy": "default", "head": HEAD, "check": True}
+    usual: dict[str, Any] = {
+        "dataset": "sia",
+        "workload": path,
+        "policy": "default",
+        "head": HEAD,
+        "check": True,
+    }
     return ReplayOptions(**(usual | changes))
 
 

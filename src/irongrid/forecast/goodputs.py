@@ -147,7 +147,7 @@ class Goodputs:
         """The share of what is thought to be left that is likely to be needed."""
         return 1.0 if self._tracks[job].family.total_known else _SURE
 
-    def most_ranks(self, job: JobId) -> int:
+    def run_ranks(self, job: JobId) -> int:
         """The largest size that a job, or its like, has run on; 0 is none yet."""
         return self._tracks[job].family.most_ranks
 

@@ -67,6 +67,8 @@ class _Problem:
         """
         price_K = np.zeros(len(self.capacity_K))
         best_J = np.full(len(self.rows), self.none)
+        worth_J = self.value_JC[self.rows, start_J]
+        start_J = np.where(np.isfinite(worth_J), start_J, self.none)
         if (self.used(start_J) <= self.capacity_K).all():
             best_J = self.improved(start_J.copy())
         value = self.value(best_J)

@@ -28,35 +28,40 @@ class Table:
 
     Attributes:
         left_JC: seconds to the end; infinite where a job cannot or may not run.
-        done_JC: seconds that the training so far would have taken; also beyond `most_J`.
-        fair_J: what is left of both on an equal share of each kind of device, in the mean.
+        fair_done_J: seconds that the training so far would have taken on an equal share of the
+            devices of a kind, in the mean over kinds.
+        sure_J: share of what is left that is needed in any likely case.
         restart_J: seconds from a launch to the first step.
         current_J: the size that is held, or NONE.
         pending_J: seconds until a job that holds devices works.
         held_J: seconds since the launch of a job that holds devices.
         age_J: seconds since it was submitted.
-        most_J: ranks beyond which `left_JC` was but a guess.
+        launches_J: how often it was launched.
     """
 
     jobs: tuple[JobId, ...]
     left_JC: np.ndarray
     fair_done_J: np.ndarray
-    fair_left_J: np.ndarray
     sure_J: np.ndarray
     restart_J: np.ndarray
     current_J: np.ndarray
     pending_J: np.ndarray
     held_J: np.ndarray
     age_J: np.ndarray
-    most_J: np.ndarray
-    worked_J: np.ndarray
-    starts_J: np.ndarray
+    launches_J: np.ndarray
 
 
 class ElasticPolicy:
-    """The round. Sub-classes say what a size is worth to a job."""
+    """The round. Sub-classes say what a size is worth to a job.
+
+    Attributes:
+        first_ranks: the most for a job of which, and of whose like, nothing was measured.
+        growth: of the largest size that was run, at most, from one size to the next.
+    """
 
     name = "elastic"
+    first_ranks = 4
+    growth = 4
 
     def __init__(self, forecaster: Forecaster, sizes: Sizes, every_s: float = 60) -> None:
         self._forecaster = forecaster
@@ -108,11 +113,11 @@ class ElasticPolicy:
             return None
         outlooks = [self._forecaster.outlook(job.id, cluster.now_ns) for job in jobs]
         left_JC = np.array([outlook.left_s_C for outlook in outlooks])
-        most_J = np.array([outlook.most_ranks for outlook in outlooks])
+        run_J = np.array([outlook.run_ranks for outlook in outlooks])
+        most_J = np.maximum(self.first_ranks, self.growth * run_J)
         share_K = self._share(len(jobs))
         weight_K = np.array(self.sizes.capacity) / sum(self.sizes.capacity)
         done_JC = np.array([outlook.done_s_C for outlook in outlooks])
-        fair_left_J = left_JC[:, share_K] @ weight_K
         fair_done_J = done_JC[:, share_K] @ weight_K
         left_JC[self.sizes.devices_C > most_J[:, None]] = np.inf
         for at, job in enumerate(jobs):
@@ -130,7 +135,6 @@ class ElasticPolicy:
         return Table(
             jobs=tuple(job.id for job in jobs),
             left_JC=left_JC,
-            fair_left_J=fair_left_J,
             fair_done_J=fair_done_J,
             sure_J=np.array([outlook.sure for outlook in outlooks]),
             restart_J=np.array([outlook.restart_s for outlook in outlooks]),
@@ -138,9 +142,7 @@ class ElasticPolicy:
             pending_J=pending_J,
             held_J=held_J,
             age_J=np.array([(cluster.now_ns - job.submitted_at_ns) / NS_PER_S for job in jobs]),
-            most_J=most_J,
-            worked_J=np.array([job.worked_ns(cluster.now_ns) / NS_PER_S for job in jobs]),
-            starts_J=np.array([job.epoch for job in jobs]),
+            launches_J=np.array([job.epoch for job in jobs]),
         )
 
     def _admissible(self, need: Resources) -> np.ndarray:

@@ -18,14 +18,15 @@ class Outlook:
             known.
         restart_s: from a launch to the first step.
         done_s_C: time that the training so far would have taken on each size.
-        most_ranks: beyond that many, the values are no more than a guess.
+        run_ranks: the largest size that this job, or one like it, has run on; beyond it, and far
+            from it, the values are no more than a guess.
     """
 
     left_s_C: np.ndarray
     done_s_C: np.ndarray
     sure: float
     restart_s: float
-    most_ranks: int
+    run_ranks: int
 
 
 class Forecaster(Protocol):

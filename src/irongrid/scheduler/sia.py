@@ -25,13 +25,15 @@ class Sia(ElasticPolicy):
     """Rounds of a minute; a size's value is its goodput over that of the job's smallest size."""
 
     name = "sia"
+    # One device at first, and then at most twice what the job has run on.
+    first_ranks = 1
+    growth = 2
 
     def __init__(self, forecaster: Forecaster, sizes: Sizes) -> None:
         super().__init__(forecaster, sizes, ROUND_S)
         in_node = np.isin(sizes.devices_C, (1, 2, 4, 8))
         whole = sizes.devices_C % np.array(sizes.per_node)[sizes.kind_C] == 0
         self._known_C = (in_node & (sizes.nodes_C == 1)) | whole
-        self._most: dict[str, int] = {}
 
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of a round, at full minutes only."""
@@ -43,16 +45,10 @@ class Sia(ElasticPolicy):
         """What is saved over leaving the job without devices."""
         rows = np.arange(len(table.jobs))
         held = table.current_J != NONE
-        held_J = np.where(held, self.sizes.devices_C[table.current_J], 0)
-        for job, devices in zip(table.jobs, held_J, strict=True):
-            self._most[job] = max(self._most.get(job, 0), int(devices))
-        # One device at first, and then at most twice what the job has run on.
-        most_J = np.array([max(1, 2 * self._most[job]) for job in table.jobs])
         speed_JC = np.where(self._known_C, 1 / table.left_JC, 0.0)
-        speed_JC[self.sizes.devices_C > most_J[:, None]] = 0.0
         least_J = np.where(speed_JC > 0, speed_JC, np.inf).min(axis=1)
         gain_JC = speed_JC / least_J[:, None]
-        restarts_J = np.maximum(table.starts_J - 1, 0)
+        restarts_J = np.maximum(table.launches_J - 1, 0)
         age_J = np.maximum(table.age_J, 1.0)
         stay_J = np.maximum(age_J - restarts_J * table.restart_J, 0.0) / (age_J + table.restart_J)
         factor_JC = np.repeat(stay_J[:, None], len(self.sizes), axis=1)

@@ -8,10 +8,6 @@ from irongrid.domain.job import JobState
 from irongrid.forecast.goodputs import Goodputs
 from irongrid.scheduler.outlook import Outlook
 
-# A new job starts on at most so many devices, and then grows at most by this factor.
-FIRST_RANKS = 4
-GROWTH = 4
-
 
 class GoodputLearner:
     """Tells a forecast what the log says, and a policy and the jobs' agents what it answers."""
@@ -44,7 +40,6 @@ class GoodputLearner:
         """What is thought of a job now."""
         limits = self._state().jobs[job].spec.adaptive
         assert limits is not None, f"{job} is elastic"
-        most = self.goodputs.most_ranks(job) * GROWTH or FIRST_RANKS
         left_s_C = self.goodputs.left_s_C(job, now_ns)
         done_s_C = self.goodputs.done_s_C(job, now_ns)
         return Outlook(
@@ -52,7 +47,7 @@ class GoodputLearner:
             done_s_C=done_s_C,
             sure=self.goodputs.sure(job),
             restart_s=limits.restart_s,
-            most_ranks=most,
+            run_ranks=self.goodputs.run_ranks(job),
         )
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:

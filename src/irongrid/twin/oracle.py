@@ -36,7 +36,7 @@ class Oracle:
             done_s_C=done_C,
             sure=1.0,
             restart_s=float(training.application.restart_delay_s),
-            most_ranks=10**6,
+            run_ranks=int(self._sizes.devices_C.max()),
         )
 
     def batch(self, job: JobId, placement: Placement) -> tuple[int, int]:
