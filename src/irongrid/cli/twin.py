@@ -35,6 +35,10 @@ def replay(
         str,
         typer.Option(help="For elastic policies: none (the default), shared, history or oracle."),
     ] = "",
+    active_jobs: Annotated[
+        float,
+        typer.Option(min=0, help="Fixes the fair share behind rho; 0 counts it for each job."),
+    ] = 0.0,
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -56,6 +60,7 @@ def replay(
             check=check,
             history=tuple(history or ()),
             knowledge=knowledge,
+            active_jobs=active_jobs,
         )
     )
     screen = Screen(as_json=as_json)

@@ -30,7 +30,8 @@ class Weights:
 
     Attributes:
         lasts_s: for how long a job keeps what it has once it was given it, unless it ends before.
-        keep: factor by which another size must be better than the one that a job has.
+        better: by how much another size must be better than the one that a job has, where all that
+            is left is known; more where it is not.
         back: share of a restart that a job which must make way will pay once more later.
         rank: exponent of the rank, 0 (all equal) to 1.
         age: exponent of the age in hours, plus 1.
@@ -40,7 +41,7 @@ class Weights:
     """
 
     lasts_s: float = 1000.0
-    keep: float = 1.1
+    better: float = 0.1
     back: float = 1.0
     rank: float = 0.5
     age: float = 0.25
@@ -84,7 +85,8 @@ class Default(ElasticPolicy):
         held = table.current_J != NONE
         now = left_JC[held, table.current_J[held]]
         pending = table.pending_J[held] * np.maximum(1.0, now / lasts_s)
-        keep = self.weights.keep + self.weights.back * table.restart_J[held] / lasts_s
+        better = self.weights.better / table.sure_J[held]
+        keep = 1 + better + self.weights.back * table.restart_J[held] / lasts_s
         cost_JC[held, table.current_J[held]] = now / keep + pending
         return cost_JC
 
