@@ -72,9 +72,7 @@ def _against_sia(policy: str, level: str) -> dict[str, Any]:
         )
         runs[name] = _ratios(found, row)
         say(f"{policy} {level} {name}: {runs[name]}")
-    means = {
-        f"{name}_ratio": round(mean(run[name] for run in runs.values()), 4) for name in RATIOS
-    }
+    means = {f"{name}_ratio": round(mean(run[name] for run in runs.values()), 4) for name in RATIOS}
     worst = max(run["avg_jct"] for run in runs.values())
     return {**means, "worst_avg_jct_ratio": worst, "runs": runs}
 

@@ -18,8 +18,9 @@ from irongrid.units import NS_PER_S
 
 # A job that nothing is known of is taken for one that lasts as long again as it has, and so much.
 _GUESS_S = 600.0
-# Half of all jobs whose length follows a power law end before they last that long again.
-_SURE = 0.5
+# Seven in ten jobs last at least this share of as long again, if lengths follow a power law of
+# exponent 1 (Lindy's).
+_SURE = 0.4
 _GUESS_RANKS = 4
 # A gradient that is nearly all noise: larger batches pay in full.
 _MOST_NOISE = 1e6

@@ -167,7 +167,9 @@ def _learned(workload: Workload, earlier: Sequence[TraceJob]) -> Durations:
     return durations
 
 
-def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended], active_jobs: float) -> np.ndarray | None:
+def _rho(
+    workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended], active_jobs: float
+) -> np.ndarray | None:
     if workload.isolated is None:
         return None
     submit_s = np.array([row.submit_s for row in rows])
