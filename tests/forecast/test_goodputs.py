@@ -81,7 +81,7 @@ def test_a_job_of_unknown_length_lasts_as_long_again() -> None:
     # It makes ten steps of progress a second: 1,000 s later it is 10,000 steps further.
     later_s = found.left_s_C(ONE, 1000 * 10**9)[8]
 
-    best = found._tracks[ONE].family.rate_CS(NOISE)[8].max()
+    best = found._tracks[ONE].family.rate_CS(np.full(1, NOISE))[8].max()
     assert later_s - at_first_s == pytest.approx(10_000 / best)
     assert found.sure(ONE) < 1
 
@@ -95,7 +95,7 @@ def test_once_a_job_has_ended_its_like_know_what_is_left() -> None:
 
     # Four epochs of 100 steps are all there is, and one of them is left.
     assert found.sure(OTHER) == 1
-    best = found._tracks[OTHER].family.rate_CS(NOISE)[8].max()
+    best = found._tracks[OTHER].family.rate_CS(np.full(1, NOISE))[8].max()
     assert found.left_s_C(OTHER, 0)[8] == pytest.approx(100 / best, rel=0.01)
 
 

@@ -48,7 +48,7 @@ class Weights:
     age: float = 0.25
     behind: float = 0.5
     behind_s: float = 300.0
-    idle: float = 0.05
+    idle: float = 0.07
 
 
 class Default(ElasticPolicy):
