@@ -55,9 +55,9 @@ def test_the_shorter_job_gets_more_and_the_longer_one_is_not_left_out() -> None:
 
 
 def test_a_device_that_brings_next_to_nothing_stays_idle() -> None:
-    # From 7 to 8 devices the speed grows by 0.065 of its best.
+    # The eighth brings 0.065 of the best speed, and the first one 0.35: less than a fifth of that.
     assert devices(table(600.0, restart_s=0.0), idle=0.0) == [8]
-    assert devices(table(600.0, restart_s=0.0), idle=0.08)[0] < 8
+    assert devices(table(600.0, restart_s=0.0), idle=0.2)[0] < 8
 
 
 def test_a_restart_must_pay_for_itself() -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from irongrid.domain.decision import (
     Decision,
+    Move,
     Outcome,
     Recover,
+    Reserve,
     Start,
     Stop,
     Wait,
@@ -32,6 +34,7 @@ from irongrid.domain.event import (
     JobSubmitted,
     LaunchAccepted,
     LaunchRefused,
+    Measured,
     NodeClosed,
     NodeOpened,
     PauseRequested,
@@ -102,6 +105,8 @@ FAILURE = Failure(
 ACTIONS = (
     Start(job=JOB, placement=PLACEMENT, reason="2 devices are free on node-0"),
     Recover(job=JOB, epoch=1, generation=2, reason="rank 1 was killed"),
+    Move(job=JOB, epoch=1, placement=PLACEMENT, grace_s=60.0, reason="two are faster"),
+    Reserve(job=job_id(2), placement=PLACEMENT),
     Stop(job=JOB, epoch=1, outcome=Outcome.REQUEUE, grace_s=5.0, reason="lost", not_before_ns=7),
     Wait(job=job_id(3), code=WaitCode.BEHIND),
 )
@@ -145,6 +150,18 @@ def everything() -> tuple[Event, ...]:
         gang(GangFailed, n=7, failure=FAILURE, step=61),
         gang(RanksStopped, n=8),
         gang(RanksFinished, n=9),
+        gang(
+            Measured,
+            n=10,
+            local_bsz=32,
+            accum_steps=1,
+            step_s=0.25,
+            sync_s=0.05,
+            grad_sqr=0.5,
+            grad_var=1.5,
+            progress=40.5,
+            data_epochs=2,
+        ),
         WorkerStopped(job=JOB, epoch=1, node=NODE, proof="worker"),
         CancelRequested(job=JOB),
         PauseRequested(job=JOB),

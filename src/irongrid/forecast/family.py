@@ -3,7 +3,7 @@
 Under `none` a family is one job; under `shared` it is all jobs of an application.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,17 +16,37 @@ from irongrid.forecast.throughput import Seen, StepModel, fit
 _SAME_BATCH = 0.15
 # A measurement this near to what was said changes nothing.
 _FORETOLD = 0.02
+# Noise grows at most with the batch itself.
+_MOST_RISE = float(np.log(2.0))
 # Stretches of training into which data epochs are put together.
-STRETCHES = 12
+STRETCHES = 20
 
 
 @dataclass(slots=True)
 class _Epoch:
-    """A data epoch as jobs have seen it: where it begins, and its gradient noise scale."""
+    """A data epoch as jobs have seen it.
+
+    Attributes:
+        begin: progress at its begin.
+        noise: gradient noise scale by the batch, as doublings of the initial one: what is measured
+            depends on the batch, and larger ones pay more than small ones let expect.
+    """
 
     begin: float
-    noise: float
-    seen: int = 1
+    noise: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    def saw(self, doublings: int, noise: float) -> None:
+        """One more measurement."""
+        mean, seen = self.noise.get(doublings, (0.0, 0))
+        self.noise[doublings] = mean + (noise - mean) / (seen + 1), seen + 1
+
+    def rise(self) -> float | None:
+        """By how much noise grows per doubling of the batch, as a logarithm; None if unknown."""
+        least, most = min(self.noise), max(self.noise)
+        low, high = self.noise[least][0], self.noise[most][0]
+        if least == most or low <= 0 or high <= 0:
+            return None
+        return float(np.log(high / low)) / (most - least)
 
 
 @dataclass(slots=True)
@@ -51,8 +71,11 @@ class Family:
         self.limits = limits
         self._fleet = fleet
         self._batches: Batches = batches_of(limits, fleet.kinds, fleet.kind_C, fleet.devices_C)
+        least = np.maximum(self._batches.global_CS, 1)
+        self._scale_CS: np.ndarray = least / limits.init_batch_size
         self._seen: dict[str, dict[tuple[int, int, int], Seen]] = {}
         self._epochs: dict[int, _Epoch] = {}
+        self._rises: dict[int, float] = {}
         self._total: float | None = None
         self._iteration_CS: np.ndarray | None = None
         self._work: _Work | None = None
@@ -73,17 +96,18 @@ class Family:
             if not self._foretold(kind, seen):
                 self._iteration_CS = self._work = None
 
-    def trained(self, epoch: int, begin: float, noise: float) -> None:
-        """How an epoch of the data began."""
-        self.most_progress = max(self.most_progress, begin)
+    def trained(self, epoch: int, progress: float, scale: float, noise: float) -> None:
+        """What an epoch of the data looks like with a batch of `scale` initial ones."""
+        self.most_progress = max(self.most_progress, progress)
         known = self._epochs.get(epoch)
         if known is None:
-            self._epochs[epoch] = _Epoch(begin, noise)
+            known = self._epochs[epoch] = _Epoch(progress)
             self._work = None
-        else:
-            known.seen += 1
-            known.noise += (noise - known.noise) / known.seen
-            known.begin = min(known.begin, begin)
+        known.begin = min(known.begin, progress)
+        known.saw(round(np.log2(scale)), noise)
+        rise = known.rise()
+        if rise is not None:
+            self._rises[epoch] = rise
 
     def finished(self) -> None:
         """A job has come to its end: all epochs are known now."""
@@ -106,58 +130,74 @@ class Family:
             self._iteration_CS = self._iterations()
         return self._iteration_CS
 
-    def rate_CS(self, noise: float) -> np.ndarray:
-        """Progress per second by size and batch at a gradient noise scale."""
-        scale_CS = self._batches.global_CS / self.limits.init_batch_size
+    def rate_CS(self, noise_CS: np.ndarray) -> np.ndarray:
+        """Progress per second by size and batch at gradient noise scales."""
         with np.errstate(divide="ignore"):
-            gain_CS = (noise + 1) / (noise / scale_CS + 1)
+            gain_CS = (noise_CS + 1) / (noise_CS / self._scale_CS + 1)
         found: np.ndarray = gain_CS / self.iteration_CS()
         return found
 
-    def batch(self, column: int, noise: float) -> tuple[int, int]:
+    def noise_CS(self, epoch: int) -> np.ndarray:
+        """Noise scales of an epoch by batch: from it and its neighbours, else the nearest one."""
+        near = [known for known in (epoch + 1, epoch - 1, epoch) if known in self._epochs]
+        if not near:
+            if not self._epochs:
+                return np.zeros_like(self._scale_CS)
+            near = [min(self._epochs, key=lambda known: (abs(known - epoch), known))]
+        by_batch: dict[int, float] = {}
+        for known in near:
+            by_batch |= {at: mean for at, (mean, _) in self._epochs[known].noise.items()}
+        return self._over_batches(by_batch)
+
+    def _over_batches(self, by_batch: dict[int, float]) -> np.ndarray:
+        """Noise between and beyond the batches at which it was measured."""
+        known = sorted(by_batch)
+        doublings_CS = np.log2(self._scale_CS)
+        found_CS = np.asarray(np.interp(doublings_CS, known, [by_batch[at] for at in known]))
+        # Beyond the largest batch that was tried, noise goes on to grow as it did elsewhere.
+        rise = float(np.mean(list(self._rises.values()))) if self._rises else 0.0
+        rise = min(max(rise, 0.0), _MOST_RISE)
+        beyond_CS = np.maximum(doublings_CS - known[-1], 0.0)
+        found: np.ndarray = found_CS * np.exp(rise * beyond_CS)
+        return found
+
+    def batch(self, column: int, epoch: int) -> tuple[int, int]:
         """The best batch of a size: samples per rank and pass, and passes beyond the first."""
-        best = int(np.argmax(self.rate_CS(noise)[column]))
+        best = int(np.argmax(self.rate_CS(self.noise_CS(epoch))[column]))
         return int(self._batches.local_CS[column, best]), int(self._batches.accum_CS[column, best])
 
     def first_batch(self, column: int) -> tuple[int, int]:
         """The smallest batch of a size, for the first measurement."""
         return int(self._batches.local_CS[column, 0]), int(self._batches.accum_CS[column, 0])
 
-    def noise_at(self, epoch: int) -> float:
-        """What jobs have seen of an epoch, or of the nearest one; 0 before any has."""
-        if not self._epochs:
-            return 0.0
-        nearest = min(self._epochs, key=lambda known: (abs(known - epoch), known))
-        return self._epochs[nearest].noise
-
     @property
     def total_known(self) -> bool:
         """Whether a job has been seen to its end."""
         return self._total is not None
 
-    def left_s_C(self, progress: float, noise: float) -> np.ndarray:
+    def left_s_C(self, progress: float) -> np.ndarray:
         """Seconds to the end on each size, once a job has been seen to its end."""
         work = self._work or self._stretches()
         self._work = work
         at = min(int(np.searchsorted(work.end_B, progress, side="right")), len(work.end_B) - 1)
         here = max(work.end_B[at] - progress, 0.0)
-        rate_C = self.rate_CS(noise).max(axis=1)
         with np.errstate(divide="ignore"):
-            found: np.ndarray = work.left_BC[at] + here / rate_C
+            found: np.ndarray = work.left_BC[at] + here / work.rate_BC[at]
         return found
 
     def _stretches(self) -> _Work:
         assert self._total is not None, "a job has ended"
         epochs = sorted(self._epochs)
         begin_E = np.array([self._epochs[epoch].begin for epoch in epochs])
-        noise_E = np.array([self._epochs[epoch].noise for epoch in epochs])
         end_E = np.append(begin_E[1:], max(self._total, begin_E[-1]))
         parts = np.array_split(np.arange(len(epochs)), min(STRETCHES, len(epochs)))
         end_B = np.array([end_E[part[-1]] for part in parts])
         work_B = np.diff(end_B, prepend=0.0)
-        # The mean over an epoch's like of 1 / gain is about that at their mean noise.
         rate_BC = np.array(
-            [self.rate_CS(float(noise_E[part].mean())).max(axis=1) for part in parts]
+            [
+                self.rate_CS(self._pooled_CS([epochs[at] for at in part])).max(axis=1)
+                for part in parts
+            ]
         )
         with np.errstate(divide="ignore"):
             time_BC = work_B[:, None] / rate_BC
@@ -173,6 +213,14 @@ class Family:
         step, _ = model.times(np.array(seen.nodes), np.array(seen.ranks), np.array(seen.local_bsz))
         said_s = float(step) * misses.get(seen.ranks, 1.0)
         return abs(said_s / seen.step_s - 1) < _FORETOLD
+
+    def _pooled_CS(self, epochs: list[int]) -> np.ndarray:
+        """Noise of several epochs together."""
+        means: dict[int, list[float]] = {}
+        for epoch in epochs:
+            for at, (mean, _) in self._epochs[epoch].noise.items():
+                means.setdefault(at, []).append(mean)
+        return self._over_batches({at: float(np.mean(each)) for at, each in means.items()})
 
     def _iterations(self) -> np.ndarray:
         fleet, batches = self._fleet, self._batches

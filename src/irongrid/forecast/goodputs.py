@@ -18,8 +18,9 @@ from irongrid.units import NS_PER_S
 
 # A job that nothing is known of is taken for one that lasts as long again as it has, and so much.
 _GUESS_S = 600.0
-# Half of all jobs whose length follows a power law end before they last that long again.
-_SURE = 0.5
+# Seven in ten jobs last at least this share of as long again, if lengths follow a power law of
+# exponent 1 (Lindy's).
+_SURE = 0.4
 _GUESS_RANKS = 4
 # A gradient that is nearly all noise: larger batches pay in full.
 _MOST_NOISE = 1e6
@@ -32,7 +33,7 @@ class Track:
 
     Attributes:
         at_ns: when `progress` held; it grows by `rate` from then on.
-        noise: gradient noise scale, variance over squared norm; None before the first report.
+        data_epochs: passes over the data that are done.
         kinds: device types on which it has measured.
     """
 
@@ -41,7 +42,6 @@ class Track:
     progress: float = 0.0
     at_ns: int = 0
     rate: float = 0.0
-    noise: float | None = None
     data_epochs: int = 0
     most_ranks: int = 0
     work_s: float = 0.0
@@ -82,13 +82,12 @@ class Goodputs:
         seen = Seen(nodes, ranks, fact.local_bsz, fact.step_s, compute_s)
         track.family.measured(kind, seen)
         noise = fact.grad_var / max(fact.grad_sqr, fact.grad_var / _MOST_NOISE, _HAIR)
-        if fact.data_epochs != track.data_epochs or track.noise is None:
-            track.family.trained(fact.data_epochs, fact.progress, noise)
         scale = ranks * fact.local_bsz * (fact.accum_steps + 1) / track.limits.init_batch_size
+        track.family.trained(fact.data_epochs, fact.progress, scale, noise)
         gain = (noise + 1) / (noise / scale + 1)
         track.progress, track.at_ns = fact.progress, at_ns
         track.rate = gain / (fact.step_s + fact.accum_steps * compute_s)
-        track.noise, track.data_epochs = noise, fact.data_epochs
+        track.data_epochs = fact.data_epochs
         track.most_ranks = max(track.most_ranks, ranks)
 
     def stopped(self, job: JobId) -> None:
@@ -113,19 +112,19 @@ class Goodputs:
         column = self._fleet.column(kind, ranks)
         if not track.family.knows(kind):
             return track.family.first_batch(column)
-        return track.family.batch(column, self._noise(track))
+        return track.family.batch(column, track.data_epochs)
 
     def left_s_C(self, job: JobId, now_ns: int) -> np.ndarray:
         """Seconds to the end on each size."""
         track = self._tracks[job]
         family = track.family
-        progress, noise = track.progress_at(now_ns), self._noise(track)
+        progress, epoch = track.progress_at(now_ns), track.data_epochs
         if not family.most_ranks:
             return self._unknown_C(track.limits)
         if family.total_known:
-            known: np.ndarray = np.maximum(family.left_s_C(progress, noise), 1.0)
+            known: np.ndarray = np.maximum(family.left_s_C(progress), 1.0)
             return known
-        rate_C = family.rate_CS(noise).max(axis=1)
+        rate_C = family.rate_CS(family.noise_CS(epoch)).max(axis=1)
         guessed = (self._fleet.devices_C == _GUESS_RANKS) & (rate_C > 0)
         usual = float(np.exp(np.log(rate_C[guessed]).mean())) if guessed.any() else rate_C.max()
         left = max(progress, family.most_progress - progress) + _GUESS_S * usual
@@ -138,7 +137,8 @@ class Goodputs:
         track = self._tracks[job]
         if not track.family.most_ranks:
             return np.zeros(len(self._fleet.devices_C))
-        rate_C = track.family.rate_CS(self._noise(track)).max(axis=1)
+        family = track.family
+        rate_C = family.rate_CS(family.noise_CS(track.data_epochs)).max(axis=1)
         with np.errstate(divide="ignore"):
             found: np.ndarray = track.progress_at(now_ns) / rate_C
         return found
@@ -150,9 +150,6 @@ class Goodputs:
     def run_ranks(self, job: JobId) -> int:
         """The largest size that a job, or its like, has run on; 0 is none yet."""
         return self._tracks[job].family.most_ranks
-
-    def _noise(self, track: Track) -> float:
-        return track.noise if track.noise is not None else track.family.noise_at(0)
 
     def _unknown_C(self, limits: AdaptiveBatch) -> np.ndarray:
         """Before anything was measured: data-sheet speeds, and a little less for each more rank."""

@@ -30,23 +30,25 @@ class Weights:
 
     Attributes:
         lasts_s: for how long a job keeps what it has once it was given it, unless it ends before.
-        keep: factor by which another size must be better than the one that a job has.
+        better: by how much another size must be better than the one that a job has, where all that
+            is left is known; more where it is not.
         back: share of a restart that a job which must make way will pay once more later.
         rank: exponent of the rank, 0 (all equal) to 1.
         age: exponent of the age in hours, plus 1.
         behind: exponent of the age over the time that an equal share would have needed.
         behind_s: added to both, so that it means little for young jobs.
-        idle: what a device must bring at least, in shares of a job's best speed.
+        idle: what a device must bring at least where nobody waits, as a share of what it brings
+            where the job uses devices best.
     """
 
     lasts_s: float = 1000.0
-    keep: float = 1.1
+    better: float = 0.1
     back: float = 1.0
     rank: float = 0.5
     age: float = 0.25
     behind: float = 0.5
     behind_s: float = 300.0
-    idle: float = 0.02
+    idle: float = 0.07
 
 
 class Default(ElasticPolicy):
@@ -69,11 +71,18 @@ class Default(ElasticPolicy):
         best_J1 = (table.left_JC.min(axis=1) + table.restart_J)[:, None]
         weight_J1 = self._weight_J(table)[:, None]
         value_JC: np.ndarray = weight_J1 * best_J1 / self._cost_JC(table)
-        value_JC -= self.weights.idle * self.sizes.devices_C
+        value_JC -= self._price_J1(table) * self.sizes.devices_C
         starting = (table.current_J != NONE) & (table.held_J < table.restart_J)
         value_JC[starting] = 0.0
         value_JC[starting, table.current_J[starting]] = _PINNED
         return value_JC
+
+    def _price_J1(self, table: Table) -> np.ndarray:
+        """What a device must bring: a share of what one brings where a job uses them best."""
+        best_J1 = table.left_JC.min(axis=1, keepdims=True)
+        each_J1 = (best_J1 / table.left_JC / self.sizes.devices_C).max(axis=1, keepdims=True)
+        found: np.ndarray = self.weights.idle * each_J1
+        return found
 
     def _cost_JC(self, table: Table) -> np.ndarray:
         """Seconds to the end, with restarts charged over the time for which a size lasts."""
@@ -84,7 +93,8 @@ class Default(ElasticPolicy):
         held = table.current_J != NONE
         now = left_JC[held, table.current_J[held]]
         pending = table.pending_J[held] * np.maximum(1.0, now / lasts_s)
-        keep = self.weights.keep + self.weights.back * table.restart_J[held] / lasts_s
+        better = self.weights.better / table.sure_J[held]
+        keep = 1 + better + self.weights.back * table.restart_J[held] / lasts_s
         cost_JC[held, table.current_J[held]] = now / keep + pending
         return cost_JC
 

@@ -40,6 +40,7 @@ class ReplayOptions:
         head: replay only so many jobs; 0 is all.
         check: look at every invariant after every event.
         history: other workloads of the set, which had ended before this one began.
+        active_jobs: fixes the fair share behind rho; 0 counts it for each job.
         knowledge: what elastic policies know, see `twin.elastic`; empty is `none`.
     """
 
@@ -51,6 +52,7 @@ class ReplayOptions:
     check: bool = False
     history: tuple[Path, ...] = ()
     knowledge: str = ""
+    active_jobs: float = 0.0
 
 
 def replay(options: ReplayOptions, observers: Sequence[Observer] = ()) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def replay_workload(
         "dataset": options.dataset,
         "policy": options.policy,
         **summary(rows),
-        **fairness(_rho(workload, jobs, rows)),
+        **fairness(_rho(workload, jobs, rows, options.active_jobs)),
         "utilisation": utilisation(held_s, state.rooms.total, window_s),
         "decision_ms": decision_ms(driver.decision_s),
         "events": state.seq,
@@ -182,12 +184,14 @@ def _learned(workload: Workload, earlier: Sequence[TraceJob]) -> Durations:
     return durations
 
 
-def _rho(workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended]) -> np.ndarray | None:
+def _rho(
+    workload: Workload, jobs: Sequence[TraceJob], rows: Sequence[Ended], active_jobs: float
+) -> np.ndarray | None:
     if workload.isolated is None:
         return None
     submit_s = np.array([row.submit_s for row in rows])
     end_s = np.array([row.end_s for row in rows])
-    return workload.isolated.rho([job.application for job in jobs], submit_s, end_s)
+    return workload.isolated.rho([job.application for job in jobs], submit_s, end_s, active_jobs)
 
 
 def _run(driver: Driver, jobs: tuple[TraceJob, ...], spec_of: SpecOf) -> float:

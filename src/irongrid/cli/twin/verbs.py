@@ -46,6 +46,10 @@ def replay(
         str,
         typer.Option(help="For elastic policies: none (the default), shared, history or oracle."),
     ] = "",
+    active_jobs: Annotated[
+        float,
+        typer.Option(min=0, help="Fixes the fair share behind rho; 0 counts it for each job."),
+    ] = 0.0,
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -66,6 +70,7 @@ def replay(
         check=check,
         history=tuple(history or ()),
         knowledge=knowledge,
+        active_jobs=active_jobs,
     )
     return stoppable(
         lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json

@@ -38,10 +38,21 @@ class Isolated:
         return found
 
     def rho(
-        self, applications: Sequence[str], submit_s: np.ndarray, end_s: np.ndarray
+        self,
+        applications: Sequence[str],
+        submit_s: np.ndarray,
+        end_s: np.ndarray,
+        active_jobs: float = 0.0,
     ) -> np.ndarray:
-        """Of every job of a run."""
+        """Of every job of a run.
+
+        Args:
+            active_jobs: what fixes a fair share for all jobs; 0 counts for each job those that were
+                active while it was.
+        """
         active = mean_active(submit_s, end_s)
+        if active_jobs:
+            active = np.full_like(active, active_jobs)
         alone_s = [
             self.runtime_s(application, count)
             for application, count in zip(applications, active, strict=True)
