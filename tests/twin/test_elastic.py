@@ -37,7 +37,12 @@ def options(data: Data, **changes: Any) -> ReplayOptions:
 
 @pytest.mark.parametrize(
     ("policy", "knowledge"),
-    [("default", "none"), ("default", "shared"), ("default", "oracle"), ("sia", "none")],
+    [
+        ("default", "none"),
+        pytest.param("default", "shared", marks=pytest.mark.slow),
+        pytest.param("default", "oracle", marks=pytest.mark.slow),
+        ("sia", "none"),
+    ],
 )
 def test_every_job_ends_and_every_invariant_holds(policy: str, knowledge: str, data: Data) -> None:
     found = replay(options(data, policy=policy, knowledge=knowledge))
@@ -49,6 +54,7 @@ def test_every_job_ends_and_every_invariant_holds(policy: str, knowledge: str, d
     )
 
 
+@pytest.mark.slow
 def test_the_same_workload_twice_gives_the_same_figures(data: Data) -> None:
     one, other = replay(options(data)), replay(options(data))
 
@@ -58,6 +64,7 @@ def test_the_same_workload_twice_gives_the_same_figures(data: Data) -> None:
     assert one == other
 
 
+@pytest.mark.slow
 def test_more_knowledge_helps(data: Data) -> None:
     none, oracle = (
         replay(options(data, head=40, knowledge=knowledge)) for knowledge in ("none", "oracle")
@@ -150,7 +157,7 @@ def otherwise(workload: Workload, changed: Callable[[Application], Application])
     return replace(workload, elastic=replace(workload.elastic, futures=futures))
 
 
-@pytest.mark.parametrize("knowledge", ["none", "shared"])
+@pytest.mark.parametrize("knowledge", ["none", pytest.param("shared", marks=pytest.mark.slow)])
 def test_sizes_that_nobody_has_run_on_and_jobs_to_come_change_nothing_before(
     knowledge: str, data: Data
 ) -> None:
@@ -179,6 +186,7 @@ def test_sizes_that_nobody_has_run_on_and_jobs_to_come_change_nothing_before(
     assert first != second
 
 
+@pytest.mark.slow
 def test_an_oracle_is_caught_by_the_same_look(data: Data) -> None:
     """The test can fail: who knows the speeds decides otherwise at once."""
     path = data("sia") / "workloads" / "philly" / "workload-2.csv"
