@@ -8,7 +8,6 @@ import pytest
 from tests.twin.worlds import Small, trace
 
 from irongrid.domain.event import Recorded
-from irongrid.forecast.durations import Durations
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 from irongrid.scheduler.las import Las
@@ -32,10 +31,10 @@ def random_trace(seed: int) -> tuple[TraceJob, ...]:
 
 
 def qssf() -> Policy:
-    durations = Durations()
+    learner = Learner()
     for gpus, duration_s in ((1, 900), (2, 50), (4, 3000), (8, 200), (12, 100)):
-        durations.learn(f"group-{gpus}", gpus, duration_s)
-    return Qssf(Learner(durations).predicted_s, backfill=True)
+        learner.learn(f"group-{gpus}", gpus, duration_s)
+    return Qssf(learner.predicted_s, backfill=True)
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
