@@ -8,8 +8,10 @@ import pytest
 from tests.twin.worlds import Small, trace
 
 from irongrid.domain.event import Recorded
+from irongrid.forecast.residual import LEVELS_S, Residual
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
+from irongrid.scheduler.gittins import Gittins
 from irongrid.scheduler.las import Las
 from irongrid.scheduler.qssf import Qssf
 from irongrid.scheduler.srtf import Srtf
@@ -37,11 +39,19 @@ def qssf() -> Policy:
     return Qssf(learner.predicted_s, backfill=True)
 
 
+def default() -> Policy:
+    residual = Residual()
+    for gpus, duration_s in ((1, 900), (2, 50), (4, 3000), (8, 200), (12, 100)):
+        residual.learn(f"group-{gpus}", gpus, duration_s)
+    return Gittins(residual.index_s, LEVELS_S)
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
     "fifo": Fifo,
     "fifo-backfill": lambda: Fifo(backfill=True),
     "qssf": qssf,
     "las": Las,
+    "default": default,
 }
 
 

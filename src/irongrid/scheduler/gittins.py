@@ -7,7 +7,8 @@ indexes move only at the ends of levels of service that double, so nobody is sto
 
 Gangs have fewer places to go, so an index counts a little less the larger the gang. What asks for
 a large share of the fleet is not stopped at all, as it would be long until so much is free at once;
-so it counts by the GPU time for which it will keep others out. Waiting lowers a rank steadily, so jobs at equal odds take turns and nobody waits for ever.
+so it counts by the GPU time for which it will keep others out. Waiting lowers a rank steadily, so
+nobody waits for ever.
 
 Source of the index: see `forecast.residual`. Tiresias (Gu et al., NSDI 2019) has one as well, over
 GPU time and a history that is the same for all jobs.
@@ -28,7 +29,7 @@ from irongrid.scheduler.preempting import start_or_preempt
 from irongrid.units import NS_PER_S
 
 # Exponent of the ranks of a gang in its rank, and of one that nobody stops.
-_GANG = -0.25
+_GANG = -0.15
 _LARGE_GANG = 1.0
 # A job makes way for one whose rank is below this share of its own.
 _KEEP = 0.7
@@ -55,7 +56,7 @@ class Gittins:
     every_ns: ClassVar[int | None] = None
 
     def rank(self, job: Waiting) -> float:
-        """The part that differs in a line: when it would have been handed in had it never waited."""
+        """Its wait so far, as far as it differs within a line; what all share is in `decide`."""
         return _AGE * (job.submitted_at_ns + job.worked_ns(0)) / NS_PER_S
 
     def kind(self, job: Waiting) -> str:
@@ -74,7 +75,8 @@ class Gittins:
     def decide(self, cluster: Cluster) -> list[Action]:
         """The actions of one round."""
         waited_s = _AGE * cluster.now_ns / NS_PER_S
-        self.large = _LARGE * cluster.rooms.total
+        # What needs one device alone finds a place again on any fleet.
+        self.large = max(_LARGE * cluster.rooms.total, 2.0)
         return start_or_preempt(cluster, cluster.held, lambda rank: rank - waited_s, self.large)
 
     def _stop_rank(self, run: Running, now_ns: int) -> float:

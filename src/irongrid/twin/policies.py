@@ -66,7 +66,7 @@ class Knowledge:
         """
         make = self._makers().get(name)
         if make is None:
-            fix = f"Use one of {', '.join((*ELASTIC, *self._makers()))}"
+            fix = f"Use one of {', '.join(dict.fromkeys((*ELASTIC, *self._makers())))}"
             problem = Problem(field="--policy", problem=f"there is no policy {name!r}", fix=fix)
             raise SpecError([problem])
         return make()
