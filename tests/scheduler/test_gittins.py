@@ -1,4 +1,4 @@
-"""The rules of the default policy for rigid jobs, on a few nodes of eight devices, to the second."""
+"""The rules of the default policy for rigid jobs, on nodes of eight devices, to the second."""
 
 import pytest
 from tests.twin.worlds import Small

@@ -3,7 +3,8 @@
 A job's rank is its Gittins index, worked out by a forecast from past jobs of its group and size and
 from the service that it has had: the work per chance to end. What has run for long will probably
 run on, so it makes way. A running job makes way only for one with a clearly smaller index, and
-indexes move only at the ends of levels of service that double, so nobody is stopped again and again.
+indexes move only at the ends of levels of service that double, so nobody is stopped again and
+again.
 
 Gangs have fewer places to go, so an index counts a little less the larger the gang. What asks for
 a large share of the fleet is not stopped at all, as it would be long until so much is free at once;
