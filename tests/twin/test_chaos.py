@@ -13,7 +13,7 @@ from irongrid.control.state import Attempt, Job, State
 from irongrid.twin.chaos.run import CRASHES, EVENTS, FAULTS, JOBS, Life, live
 
 # One life per policy, in the order of `Knowledge.names`, and one that only moves jobs about.
-SEEDS = range(11)
+SEEDS = range(12)
 MESSAGES = ("lost", "duplicated", "late")
 NOT_OF_THE_WORLD = {"crash", "straggler", *MESSAGES}
 

@@ -8,9 +8,10 @@ import pytest
 from tests.twin.worlds import Small, trace
 
 from irongrid.domain.event import Recorded
-from irongrid.forecast.durations import Durations
+from irongrid.forecast.residual import LEVELS_S, Residual
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
+from irongrid.scheduler.gittins import Gittins
 from irongrid.scheduler.las import Las
 from irongrid.scheduler.qssf import Qssf
 from irongrid.scheduler.srtf import Srtf
@@ -32,10 +33,17 @@ def random_trace(seed: int) -> tuple[TraceJob, ...]:
 
 
 def qssf() -> Policy:
-    durations = Durations()
+    learner = Learner()
     for gpus, duration_s in ((1, 900), (2, 50), (4, 3000), (8, 200), (12, 100)):
-        durations.learn(f"group-{gpus}", gpus, duration_s)
-    return Qssf(Learner(durations).predicted_s, backfill=True)
+        learner.learn(f"group-{gpus}", gpus, duration_s)
+    return Qssf(learner.predicted_s, backfill=True)
+
+
+def default() -> Policy:
+    residual = Residual()
+    for gpus, duration_s in ((1, 900), (2, 50), (4, 3000), (8, 200), (12, 100)):
+        residual.learn(f"group-{gpus}", gpus, duration_s)
+    return Gittins(residual.index_s, LEVELS_S)
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -43,6 +51,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "fifo-backfill": lambda: Fifo(backfill=True),
     "qssf": qssf,
     "las": Las,
+    "default": default,
 }
 
 

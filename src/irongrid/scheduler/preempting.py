@@ -8,6 +8,7 @@ is left alone.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from irongrid.domain.decision import Action, Start, Wait, WaitCode
 from irongrid.domain.device import Placement
@@ -26,6 +27,7 @@ class _Round:
 
     Attributes:
         bar: for the rank of a waiting job, the one above which running jobs make way for it.
+        large: gangs of so many devices are left alone.
         soon: devices that come back, and are not free yet; None until somebody asks.
         stopped: jobs that this round stops.
     """
@@ -34,19 +36,25 @@ class _Round:
     held: Held
     trial: Trial
     bar: Bar
+    large: float
     actions: list[Action] = field(default_factory=list)
     settled: set[JobId] = field(default_factory=set)
     soon: set[tuple[NodeId, int]] | None = None
     stopped: set[JobId] = field(default_factory=set)
 
 
-def start_or_preempt(cluster: Cluster, held: Held, bar: Bar) -> list[Action]:
-    """Starts, stops of running jobs that make way, and reasons to wait."""
+def start_or_preempt(cluster: Cluster, held: Held, bar: Bar, large: float = inf) -> list[Action]:
+    """Starts, stops of running jobs that make way, and reasons to wait.
+
+    Args:
+        bar: for the rank of a waiting job, the one above which running jobs make way for it.
+        large: gangs of so many devices make way for nobody.
+    """
     if not cluster.order.lines:
         return []
     held.advance(cluster.now_ns)
     with cluster.rooms.trial() as trial:
-        now = _Round(cluster, held, trial, bar)
+        now = _Round(cluster, held, trial, bar, large)
         _walk(now)
     for job in cluster.fresh:
         if job not in now.settled:
@@ -93,9 +101,15 @@ def _count_on_what_stops(now: _Round) -> None:
 def _worst(now: _Round) -> float:
     """The rank of the running job that would be stopped first."""
     for rank, job in reversed(now.held.ranked):
-        if job not in now.stopped:
+        if _may_stop(now, job):
             return rank
-    return float("-inf")
+    return -inf
+
+
+def _may_stop(now: _Round, job: JobId) -> bool:
+    if job in now.stopped:
+        return False
+    return now.held.run_of(job).placement.world_size < now.large
 
 
 def _make_way(now: _Round, rank: float, need: Resources) -> Placement | None:
@@ -109,7 +123,7 @@ def _make_way(now: _Round, rank: float, need: Resources) -> Placement | None:
     for victim_rank, job in reversed(now.held.ranked):
         if victim_rank <= bar:
             break
-        if job in now.stopped:
+        if not _may_stop(now, job):
             continue
         run = now.held.run_of(job)
         released.append(run)

@@ -7,8 +7,10 @@ from irongrid.domain.event import RanksFinished, Recorded
 from irongrid.domain.job import JobState
 from irongrid.errors import Problem, SpecError
 from irongrid.forecast.durations import Durations
+from irongrid.forecast.residual import LEVELS_S, Residual
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
+from irongrid.scheduler.gittins import Gittins
 from irongrid.scheduler.las import LONG_FIRST_QUEUE_GPU_S, Las
 from irongrid.scheduler.order import Waiting
 from irongrid.scheduler.qssf import Qssf
@@ -21,11 +23,17 @@ from irongrid.units import NS_PER_S
 
 
 class Learner:
-    """Feeds a forecast with what the log says of finished jobs, and answers a policy from it."""
+    """Feeds forecasts with what the log says of finished jobs, and answers policies from them."""
 
-    def __init__(self, durations: Durations) -> None:
-        self.durations = durations
+    def __init__(self) -> None:
+        self.durations = Durations()
+        self.residual = Residual()
         self.state: State | None = None
+
+    def learn(self, group: str, ranks: int, duration_s: float) -> None:
+        """A job has finished."""
+        self.durations.learn(group, ranks, duration_s)
+        self.residual.learn(group, ranks, duration_s)
 
     def __call__(self, recorded: Recorded) -> None:
         """Learn from a fact, if it ended a job."""
@@ -35,7 +43,7 @@ class Learner:
         job: Job = self.state.jobs[event.job]
         if job.state is JobState.SUCCEEDED:
             worked_s = job.account.worked_ns(recorded.at_ns) / NS_PER_S
-            self.durations.learn(job.spec.name, job.spec.resources.sizes[0], worked_s)
+            self.learn(job.spec.name, job.spec.resources.sizes[0], worked_s)
 
     def predicted_s(self, group: str, ranks: int) -> float:
         """What such jobs are thought to need; before anything is known, all are alike."""
@@ -58,7 +66,7 @@ class Knowledge:
         """
         make = self._makers().get(name)
         if make is None:
-            fix = f"Use one of {', '.join((*ELASTIC, *self._makers()))}"
+            fix = f"Use one of {', '.join(dict.fromkeys((*ELASTIC, *self._makers())))}"
             problem = Problem(field="--policy", problem=f"there is no policy {name!r}", fix=fix)
             raise SpecError([problem])
         return make()
@@ -98,6 +106,7 @@ class Knowledge:
             "qssf-strict": lambda: Qssf(predicted, backfill=False),
             "las": lambda: Las(),
             "las-16h": lambda: Las(LONG_FIRST_QUEUE_GPU_S, "las-16h"),
+            "default": lambda: Gittins(self._learner.residual.index_s, LEVELS_S),
             "sjf-oracle": lambda: self._oracle("sjf-oracle", times_gpus=False),
             "gjf-oracle": lambda: self._oracle("gjf-oracle", times_gpus=True),
             "srtf-oracle": lambda: Srtf(self._rigid().left_s, self._rigid().restart_s),

@@ -11,7 +11,6 @@ import numpy as np
 from irongrid.control.invariants import violations
 from irongrid.domain.device import Node
 from irongrid.errors import Problem, SpecError
-from irongrid.forecast.durations import Durations
 from irongrid.scheduler.sizes import sizes_of
 from irongrid.twin.arrivals import Arrivals, SpecOf, few_collections, play, users_spec
 from irongrid.twin.data import data_folder
@@ -82,7 +81,7 @@ def replay_workload(
     watch, usage = Watch(driver.state), Usage(driver.state)
     if options.check:
         driver.watchers.append(watch)
-    if options.policy in ELASTIC:
+    if _elastic(workload, options):
         driver.watchers.append(usage)
     for observe in observers:
         observe(driver)
@@ -117,19 +116,26 @@ def _driver(
     workload: Workload, fleet: tuple[Node, ...], options: ReplayOptions
 ) -> tuple[Driver, SpecOf]:
     """The world of a workload, and how its jobs are handed in."""
-    if options.policy in ELASTIC:
+    if _elastic(workload, options):
         run = elastic_replay(workload, fleet, options)
         return run.driver, run.spec
     if options.knowledge:
-        problem = f"{options.policy} knows what it knows: levels are for {' and '.join(ELASTIC)}"
-        fix = "Leave --knowledge out, or use another policy"
+        problem = f"{options.policy} knows what it knows here: levels are for elastic jobs"
+        fix = f"Leave --knowledge out, or use {' or '.join(ELASTIC)} on sia or pollux"
         raise SpecError([Problem(field="--knowledge", problem=problem, fix=fix)])
-    futures, learner = workload.futures(fleet), Learner(_learned(workload, _earlier(options)))
+    futures, learner = workload.futures(fleet), Learner()
+    _teach(learner, workload, _earlier(options))
     driver = Driver(fleet, futures, Knowledge(futures, learner).policy(options.policy))
-    if options.policy.startswith("qssf"):
-        learner.state = driver.state
-        driver.watchers.append(learner)
+    learner.state = driver.state
+    driver.watchers.append(learner)
     return driver, users_spec()
+
+
+def _elastic(workload: Workload, options: ReplayOptions) -> bool:
+    """Whether the policy may choose sizes; `default` keeps them where they are fixed."""
+    if options.policy == "default":
+        return workload.elastic is not None
+    return options.policy in ELASTIC
 
 
 def elastic_replay(
@@ -174,14 +180,12 @@ def _earlier(options: ReplayOptions) -> list[TraceJob]:
     return found
 
 
-def _learned(workload: Workload, earlier: Sequence[TraceJob]) -> Durations:
+def _teach(learner: Learner, workload: Workload, earlier: Sequence[TraceJob]) -> None:
     """What had ended before the window began."""
-    durations = Durations()
     ended = [job for job in workload.history if job.submit_s + job.service_s <= 0]
     for job in (*earlier, *ended):
         if job.service_s:
-            durations.learn(job.group, job.gpus, job.service_s)
-    return durations
+            learner.learn(job.group, job.gpus, job.service_s)
 
 
 def _rho(
@@ -215,7 +219,7 @@ def _rules(workload: Workload, nodes: int, options: ReplayOptions) -> dict[str, 
         **workload.rules,
         "nodes": nodes,
         "placement": "consolidated",
-        **(_elastic_rules(options) if options.policy in ELASTIC else {"decisions": "on events"}),
+        **(_elastic_rules(options) if _elastic(workload, options) else {"decisions": "on events"}),
         "invariants": "after every event" if options.check else "at the end",
         "history_jobs": len(workload.history),
         "history_files": len(options.history),

@@ -11,7 +11,6 @@ from typing import Any
 
 from irongrid.domain.device import Node
 from irongrid.domain.ids import JobId, NodeId
-from irongrid.forecast.durations import Durations
 from irongrid.scheduler.cluster import Policy
 from irongrid.twin.chaos.cluster import Cluster
 from irongrid.twin.chaos.ledger import Ledger
@@ -202,7 +201,7 @@ def _scene(seed: int) -> tuple[_Scene, str]:
     mail, ledger = Mail(time), Ledger(time, files)
     cluster = Cluster(nodes, time, mail, files, ledger, JobFailures(MODEL, seed))
     futures = RigidFutures(RestartCosts())
-    learner = Learner(Durations())
+    learner = Learner()
     name, policies = _policies(seed, futures, learner)
     learner.state = ledger.replica
     ledger.readers.append(learner)
