@@ -41,6 +41,7 @@ class ReplayOptions:
         check: look at every invariant after every event.
         history: other workloads of the set, which had ended before this one began.
         knowledge: what elastic policies know, see `twin.elastic`; empty is `none`.
+        seed: of the order of arrival, where the data set has none of its own, see `twin.packs`.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class ReplayOptions:
     check: bool = False
     history: tuple[Path, ...] = ()
     knowledge: str = ""
+    seed: int | None = None
 
 
 def replay(options: ReplayOptions, observers: Sequence[Observer] = ()) -> dict[str, Any]:

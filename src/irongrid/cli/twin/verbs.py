@@ -28,7 +28,7 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia or pollux.")],
+    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia, pollux or openb.")],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[
@@ -46,6 +46,9 @@ def replay(
         str,
         typer.Option(help="For elastic policies: none (the default), shared, history or oracle."),
     ] = "",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the order of arrival, for openb; 0 by default.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -66,6 +69,7 @@ def replay(
         check=check,
         history=tuple(history or ()),
         knowledge=knowledge,
+        seed=seed,
     )
     return stoppable(
         lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json
