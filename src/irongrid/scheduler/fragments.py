@@ -115,3 +115,23 @@ def lost(columns: Columns, rows_R: Ints, need: Resources, usual: Usual) -> Float
     taken = need.sizes[0] if need.device_milli else 0
     after_R = usable(devices_RT - taken, use_RT - taken * WHOLE_MILLI, cpus_after_R)
     return np.broadcast_to((before_R - after_R)[:, None], milli_RD.shape)
+
+
+def stranded(columns: Columns, rows_R: Ints, need: Resources, usual: Usual) -> Floats:
+    """Thousandths of devices that run out of CPUs, or of devices, once `need` is there, `[R]`.
+
+    Seen as a fluid, a node can be used until its devices or its CPUs are at an end, whichever comes
+    first. A job that brings CPUs where devices are short, or the other way round, costs nothing.
+    """
+    ranks = need.sizes[0]
+    milli_R, cpus_R = columns.milli_ND[rows_R].sum(axis=1), columns.cpus_N[rows_R]
+    cpus = float(usual.cpus_T @ usual.share_T)
+    cpus_per_milli = cpus / float((usual.milli_T * usual.ranks_T) @ usual.share_T)
+
+    def fluid(milli_R: Ints, cpus_R: Floats) -> Floats:
+        if not cpus_per_milli:
+            return milli_R.astype(float)
+        return np.minimum(milli_R, cpus_R / cpus_per_milli)
+
+    after_R = fluid(milli_R - ranks * need.device_milli, cpus_R - ranks * need.cpus)
+    return fluid(milli_R, cpus_R) - after_R

@@ -11,7 +11,7 @@ from irongrid.domain.event import JobSubmitted, Recorded
 from irongrid.domain.job import WHOLE_MILLI, JobState
 from irongrid.errors import Problem, SpecError
 from irongrid.scheduler.fragments import Mix
-from irongrid.scheduler.packing import Packing, Weigh, best_fit, fgd, tight_fragments
+from irongrid.scheduler.packing import Packing, Weigh, balanced, best_fit, fgd
 from irongrid.twin.arrivals import Arrivals, few_collections
 from irongrid.twin.driver import Driver
 from irongrid.twin.report import decision_ms
@@ -28,7 +28,7 @@ from irongrid.twin.watch import Watch
 from irongrid.units import NS_PER_S
 
 DATASET = "openb"
-POLICIES: dict[str, Weigh] = {"default": tight_fragments, "fgd": fgd, "best-fit": best_fit}
+POLICIES: dict[str, Weigh] = {"default": balanced, "fgd": fgd, "best-fit": best_fit}
 
 
 def pack(
