@@ -18,7 +18,7 @@ from irongrid.scheduler.columns import Bools, Columns, Floats, Ints
 # artifact: 95 %).
 USUAL_SHARE = 0.95
 # The mix is looked at again when so many times more jobs have come.
-_LOOK_AGAIN_AT = 1.25
+_LOOK_AGAIN_AT = 1.5
 _FIRST_LOOK = 16
 
 
