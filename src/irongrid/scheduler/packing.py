@@ -38,14 +38,18 @@ def best_fit(columns: Columns, rows_R: Ints, need: Resources, usual: Usual | Non
 def fgd(columns: Columns, rows_R: Ints, need: Resources, usual: Usual | None) -> Floats:
     """Where the expected fragments grow the least; among equals the tightest node.
 
-    Differences to the authors' artifact: growth is compared as it is, where theirs is rounded to a
-    hundredth of a sigmoid; ties go to the tightest fit, where theirs are drawn; and the usual jobs
-    are those that have come so far, where theirs are those of the whole list beforehand.
+    Growth is compared as in the authors' artifact: in whole hundredths of a sigmoid, so that what
+    differs by less than some 40 thousandths of a device is equal. Differences to it: ties go to the
+    tightest fit, where theirs are drawn; and the usual jobs are those with devices that have come
+    so far, where theirs are those of the whole list beforehand, with jobs that need CPUs only.
     """
     left_RD = best_fit(columns, rows_R, need, usual)
     if usual is None:
         return left_RD
-    return np.round(lost(columns, rows_R, need, usual), 6) + _NODE_TIE * left_RD
+    taken_milli = need.sizes[0] * need.device_milli
+    shrunk_RD = taken_milli - lost(columns, rows_R, need, usual)
+    score_RD = np.floor(100 / (1 + np.exp(-shrunk_RD / WHOLE_MILLI)))
+    return _NODE_TIE * left_RD - score_RD
 
 
 def balanced(columns: Columns, rows_R: Ints, need: Resources, usual: Usual | None) -> Floats:
