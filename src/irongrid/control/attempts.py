@@ -18,7 +18,7 @@ def holds(state: State, job: Job, placement: Placement) -> bool:
         if (
             free is None
             or share.node in state.closed
-            or not free.devices.issuperset(share.devices)
+            or not free.has(share.devices, resources.device_milli)
             or len(set(share.devices)) != ranks
             or free.cpus + 1e-6 < ranks * resources.cpus
             or free.memory_bytes < ranks * resources.memory_bytes

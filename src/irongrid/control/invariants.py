@@ -9,7 +9,7 @@ from collections import Counter
 from irongrid.control.account import Bucket
 from irongrid.control.state import Job, Phase, State
 from irongrid.domain.ids import NodeId, job_id
-from irongrid.domain.job import JobState
+from irongrid.domain.job import WHOLE_MILLI, JobState
 
 _BUCKETS = {
     JobState.QUEUED: {Bucket.QUEUED},
@@ -51,17 +51,24 @@ def _devices(state: State) -> list[str]:
         for share in job.attempt.placement.shares:
             if share.node not in held:
                 continue
-            held[share.node].update(share.devices)
+            milli = job.spec.resources.device_milli
+            for device in share.devices:
+                held[share.node][device] += milli
             cpus[share.node] += len(share.devices) * job.spec.resources.cpus
             memory[share.node] += len(share.devices) * job.spec.resources.memory_bytes
     for node in state.nodes.values():
-        twice = [device for device, count in held[node.id].items() if count > 1]
+        taken = held[node.id]
+        twice = [device for device, milli in taken.items() if milli > WHOLE_MILLI]
         if twice:
             broken.append(f"I3: devices {twice} of {node.id} are allocated twice")
         free = state.free[node.id]
-        present = {device for device in held[node.id] if device < node.devices}
-        if free.devices & present or free.devices | present != set(range(node.devices)):
-            broken.append(f"I3: {node.id}: free {free.devices} and held {present} are not all")
+        for device in range(node.devices):
+            if free.milli(device) + taken[device] != WHOLE_MILLI:
+                broken.append(f"I3: {node.id}: held and free of device {device} are not all of it")
+        if not (free.devices | free.parts.keys()).issubset(range(node.devices)):
+            broken.append(f"I3: {node.id}: devices are free that it does not have")
+        if not free.devices.isdisjoint(free.parts):
+            broken.append(f"I3: {node.id}: a device is free as a whole and in part")
         if abs(free.cpus + cpus[node.id] - node.cpus) > 1e-3:
             broken.append(f"I3: {node.id}: CPUs do not add up to {node.cpus}")
         if free.memory_bytes + memory[node.id] != node.memory_bytes:

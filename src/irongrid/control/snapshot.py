@@ -160,8 +160,9 @@ def state_hash(state: State) -> str:
     for job_id in sorted(state.jobs):
         digest.update(canonical(to_json(state.jobs[job_id])).encode())
     for free in state.free.values():
-        digest.update(
-            canonical([sorted(free.devices), round(free.cpus, 3), free.memory_bytes]).encode()
-        )
+        left = [sorted(free.devices), round(free.cpus, 3), free.memory_bytes]
+        if free.parts:
+            left.append(sorted(free.parts.items()))
+        digest.update(canonical(left).encode())
     digest.update(canonical([state.queue, sorted(state.active), sorted(state.paused)]).encode())
     return digest.hexdigest()

@@ -16,9 +16,10 @@ from irongrid.domain.failure import Failure
 from irongrid.domain.ids import JobId, NodeId
 from irongrid.domain.job import JobSpec, JobState
 from irongrid.scheduler.cluster import Policy
+from irongrid.scheduler.free import Free
 from irongrid.scheduler.held import Held
 from irongrid.scheduler.order import Order
-from irongrid.scheduler.rooms import Free, Rooms
+from irongrid.scheduler.rooms import Rooms
 
 # Attempts beyond this many are dropped from memory, oldest first; the log keeps them all.
 KEPT_ATTEMPTS = 20

@@ -68,21 +68,33 @@ class TrainTask:
     precision: str = "auto"
 
 
+# A device is shared in thousandths, as in Kubernetes' quantities.
+WHOLE_MILLI = 1000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What the gang needs; CPUs and memory are per device, so per rank.
 
     Attributes:
-        accelerator: a device type, or `any`.
+        accelerator: a device type, several that do as well, joined by `|`, or `any`.
         sizes: gang sizes that the job can run on, ascending; one entry is a rigid job.
         cpus: CPU cores per rank; 0 asks for none and sets no limit.
         memory_bytes: host memory per rank; 0 asks for none and sets no limit.
+        device_milli: thousandths of its device that each rank holds. A rank that needs no device
+            holds 0 of one, whose number then only names the rank's place.
     """
 
     accelerator: str = "any"
     sizes: tuple[int, ...] = (1,)
     cpus: float = 0.0
     memory_bytes: int = 0
+    device_milli: int = WHOLE_MILLI
+
+    def allows(self, device_type: str) -> bool:
+        """Whether the gang may run on devices of a type."""
+        wanted = self.accelerator
+        return wanted in ("any", device_type) or device_type in wanted.split("|")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

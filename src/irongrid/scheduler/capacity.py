@@ -57,7 +57,7 @@ def eligible(nodes: Iterable[NodeView], resources: Resources) -> dict[str, list[
     """Nodes that a request may use, by device type: a gang never mixes types."""
     groups: dict[str, list[NodeView]] = {}
     for node in nodes:
-        if resources.accelerator in ("any", node.device_type):
+        if resources.allows(node.device_type):
             groups.setdefault(node.device_type, []).append(node)
     return groups
 

@@ -7,20 +7,12 @@ one list to another. A policy tries placements out on the very same index and ta
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from irongrid.domain.device import Node, NodeShare, Placement
 from irongrid.domain.ids import NodeId
-from irongrid.domain.job import Resources
-
-
-@dataclass(slots=True)
-class Free:
-    """What is free on a node of the fleet."""
-
-    devices: set[int]
-    cpus: float
-    memory_bytes: int
+from irongrid.domain.job import WHOLE_MILLI, Resources
+from irongrid.scheduler.columns import Columns
+from irongrid.scheduler.free import Free
 
 
 class _Kind:
@@ -37,7 +29,7 @@ class Rooms:
     A closed node keeps its account of what is free, but nobody is placed there.
 
     Attributes:
-        free_total: free devices of all open nodes.
+        free_total: free devices of all open nodes; one of which somebody holds a part is not free.
         possible: needs that are known to fit the fleet when it is empty.
     """
 
@@ -49,6 +41,7 @@ class Rooms:
         self._kinds: dict[str, _Kind] = {}
         self.possible: set[Resources] = set()
         self.closed: set[NodeId] = set()
+        self._columns: Columns | None = None
         self._ever: dict[tuple[Resources, int], bool] = {}
         for kind in sorted({node.device_type for node in self.nodes.values()}):
             of_kind = [node for node in self.nodes.values() if node.device_type == kind]
@@ -76,7 +69,11 @@ class Rooms:
             return  # The node has left the fleet while the attempt ran.
         free, ranks = self.free[share.node], len(share.devices)
         before = len(free.devices)
-        if sign < 0:
+        if per.device_milli != WHOLE_MILLI:
+            for device in share.devices:
+                if device < known.devices:
+                    free.hold(device, -sign * per.device_milli)
+        elif sign < 0:
             free.devices = free.devices.difference(share.devices)
         elif max(share.devices, default=0) < known.devices:
             free.devices = free.devices.union(share.devices)
@@ -95,6 +92,8 @@ class Rooms:
             old = by_free[before]
             del old[bisect_left(old, share.node)]
             insort(by_free[after], share.node)
+        if self._columns is not None:
+            self._columns.note(share.node, free)
 
     def close(self, node: NodeId) -> None:
         """Place nobody on a node any more; what is there stays."""
@@ -103,6 +102,8 @@ class Rooms:
         self.free_total -= free
         line = self._kinds[self.nodes[node].device_type].by_free[free]
         del line[bisect_left(line, node)]
+        if self._columns is not None:
+            self._columns.close(node)
 
     def open(self, node: NodeId) -> None:
         """Place work on a closed node again."""
@@ -110,10 +111,22 @@ class Rooms:
         free = len(self.free[node].devices)
         self.free_total += free
         insort(self._kinds[self.nodes[node].device_type].by_free[free], node)
+        if self._columns is not None:
+            self._columns.open(node, self.free[node])
+
+    def columns(self) -> Columns:
+        """All of it as arrays, from now on kept up as well, for policies that weigh every node."""
+        if self._columns is None:
+            self._columns = Columns(self.nodes.values())
+            for node, free in self.free.items():
+                self._columns.note(node, free)
+            for node in sorted(self.closed):
+                self._columns.close(node)
+        return self._columns
 
     @property
     def held_total(self) -> int:
-        """Devices that somebody holds."""
+        """Devices of which somebody holds at least a part."""
         idle = sum(len(self.free[node].devices) for node in self.closed)
         return self.total - self.free_total - idle
 
@@ -140,8 +153,7 @@ class Rooms:
         """The kinds of nodes that a need may use."""
         if per.accelerator == "any":
             return list(self._kinds.values())
-        kind = self._kinds.get(per.accelerator)
-        return [] if kind is None else [kind]
+        return [kind for name, kind in self._kinds.items() if per.allows(name)]
 
     def _consolidated_on(self, kind: _Kind, per: Resources, ranks: int) -> Placement | None:
         whole, rest = divmod(ranks, kind.largest) if ranks > kind.largest else (0, ranks)
@@ -195,7 +207,7 @@ class Rooms:
 
     def _ever_fits(self, per: Resources, ranks: int) -> bool:
         for device_type, kind in self._kinds.items():
-            if per.accelerator not in ("any", device_type):
+            if not per.allows(device_type):
                 continue
             whole, rest = divmod(ranks, kind.largest) if ranks > kind.largest else (0, ranks)
             big = rests = 0

@@ -15,10 +15,13 @@ SpecOf = Callable[[TraceJob], JobSpec]
 
 def users_spec() -> SpecOf:
     """What a person would have asked for, with the user's own size: nothing of the future."""
-    specs: dict[tuple[str, int, str, float, int], JobSpec] = {}
+    specs: dict[tuple[str, int, str, float, int, int], JobSpec] = {}
 
     def spec_of(job: TraceJob) -> JobSpec:
-        key = (job.group, job.gpus, job.device_type, job.cpus, job.memory_bytes)
+        key = (
+            *(job.group, job.gpus, job.device_type),
+            *(job.cpus, job.memory_bytes, job.device_milli),
+        )
         spec = specs.get(key)
         if spec is None:
             resources = Resources(
@@ -26,6 +29,7 @@ def users_spec() -> SpecOf:
                 accelerator=job.device_type or "any",
                 cpus=job.cpus,
                 memory_bytes=job.memory_bytes,
+                device_milli=job.device_milli,
             )
             spec = specs[key] = JobSpec(
                 name=job.group, task=_TASK, workdir="/", resources=resources

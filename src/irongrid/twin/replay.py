@@ -41,6 +41,7 @@ class ReplayOptions:
         history: other workloads of the set, which had ended before this one began.
         active_jobs: fixes the fair share behind rho; 0 counts it for each job.
         knowledge: what elastic policies know, see `twin.elastic`; empty is `none`.
+        seed: of the order of arrival, where the data set has none of its own, see `twin.packs`.
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class ReplayOptions:
     history: tuple[Path, ...] = ()
     knowledge: str = ""
     active_jobs: float = 0.0
+    seed: int | None = None
 
 
 def replay(options: ReplayOptions, observers: Sequence[Observer] = ()) -> dict[str, Any]:

@@ -6,13 +6,14 @@ the state's indexes wherever an event has been; the whole check runs now and the
 """
 
 from bisect import bisect_left
+from collections import Counter
 
 from irongrid.control.invariants import job_violations, violations
 from irongrid.control.state import Job, State
-from irongrid.domain.device import Placement
+from irongrid.domain.device import NodeShare, Placement
 from irongrid.domain.event import OF_NO_JOB, Decided, Recorded
 from irongrid.domain.ids import JobId, NodeId
-from irongrid.domain.job import JobState
+from irongrid.domain.job import WHOLE_MILLI, JobState
 
 WHOLE_EVERY = 20_000
 # The declared machine: which states may follow which, as `domain.job` names them.
@@ -36,7 +37,7 @@ class Watch:
     def __init__(self, state: State) -> None:
         self._state = state
         self._held: dict[JobId, Placement] = {}
-        self._taken: dict[NodeId, set[int]] = {node: set() for node in state.nodes}
+        self._taken: dict[NodeId, Counter[int]] = {node: Counter() for node in state.nodes}
         self._states: dict[JobId, JobState] = {}
         self._touched: set[NodeId] = set()
         self._events = 0
@@ -82,13 +83,12 @@ class Watch:
 
     def _moved(self, job: Job, old: Placement | None, new: Placement | None) -> None:
         """I3: nobody else has what the job got, and free is what nobody has."""
+        milli = job.spec.resources.device_milli
         for share in old.shares if old else ():
-            self._taken[share.node].difference_update(share.devices)
+            self._hold(share, -milli)
         for share in new.shares if new else ():
-            taken = self._taken[share.node]
-            if not taken.isdisjoint(share.devices):
-                self.broken.append(f"I3: {job.id} shares devices of {share.node}")
-            taken.update(share.devices)
+            if not self._hold(share, milli):
+                self.broken.append(f"I3: {job.id} holds devices of {share.node} that are taken")
         if new is None:
             del self._held[job.id]
         else:
@@ -97,10 +97,19 @@ class Watch:
             if part is not None:
                 self._touched.update(share.node for share in part.shares)
 
+    def _hold(self, share: NodeShare, milli: int) -> bool:
+        """Count a share; whether no device is held more than once over."""
+        taken = self._taken[share.node]
+        for device in share.devices:
+            taken[device] += milli
+        return all(taken[device] <= WHOLE_MILLI for device in share.devices)
+
     def _node(self, node: NodeId) -> None:
-        free, taken = self._state.free[node].devices, self._taken[node]
-        if len(free) + len(taken) != self._state.nodes[node].devices or not taken.isdisjoint(free):
-            self.broken.append(f"I3: {node}: free {sorted(free)}, held {sorted(taken)}")
+        free, taken = self._state.free[node], self._taken[node]
+        for device in range(self._state.nodes[node].devices):
+            if free.milli(device) + taken[device] != WHOLE_MILLI:
+                held = taken[device]
+                self.broken.append(f"I3: {node}: {free.milli(device)} free, {held} held: {device}")
 
     def _counts(self) -> None:
         """I1, I6: every job ever accepted is in exactly one place."""

@@ -28,7 +28,7 @@ def about() -> None:
 
 @twin.command()
 def replay(
-    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia or pollux.")],
+    dataset: Annotated[str, typer.Option(help="csv, philly, helios-venus, sia, pollux or openb.")],
     workload: Annotated[Path, typer.Option(help="The file to replay.")],
     policy: Annotated[str, typer.Option(help="Whose decisions.")],
     nodes: Annotated[
@@ -50,6 +50,9 @@ def replay(
         float,
         typer.Option(min=0, help="Fixes the fair share behind rho; 0 counts it for each job."),
     ] = 0.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the order of arrival, for openb; 0 by default.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Look at every invariant after every event.")
     ] = False,
@@ -71,6 +74,7 @@ def replay(
         history=tuple(history or ()),
         knowledge=knowledge,
         active_jobs=active_jobs,
+        seed=seed,
     )
     return stoppable(
         lambda: replayed(options, fleet=fleet, html=html, as_json=as_json), as_json=as_json

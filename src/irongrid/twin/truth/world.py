@@ -5,6 +5,7 @@ from typing import Protocol
 
 from irongrid.domain.device import Placement
 from irongrid.domain.ids import JobId
+from irongrid.domain.job import WHOLE_MILLI
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class TraceJob:
         team: whose share it used; empty where the data do not tell.
         device_type: of the user's request; empty is any.
         cpus, memory_bytes: of the user's request, per device; 0 asks for none.
+        device_milli: thousandths of each device; 0 is a job without a device.
     """
 
     key: str
@@ -32,6 +34,7 @@ class TraceJob:
     device_type: str = ""
     cpus: float = 0.0
     memory_bytes: int = 0
+    device_milli: int = WHOLE_MILLI
 
 
 @dataclass(frozen=True, slots=True)
