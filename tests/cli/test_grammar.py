@@ -44,7 +44,7 @@ def test_the_verbs_are_those_of_the_design() -> None:
     verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
 
     assert verbs == {
-        *("up", "down", "submit", "ps", "show", "why", "logs", "events"),
+        *("up", "down", "drain", "undrain", "submit", "ps", "show", "why", "logs", "events"),
         *("cancel", "pause", "resume", "doctor", "demo", "schema", "plan", "twin"),
     }
 

@@ -148,3 +148,39 @@ def test_a_back_off_says_how_long_it_takes(world: World) -> None:
 
     assert why(world, job).code == "backoff"
     assert "tried again in 1.00 s" in why(world, job).sentence
+
+
+def test_a_job_that_a_draining_node_would_start_learns_which_and_how_to_open_it(
+    world: World,
+) -> None:
+    world.submit(spec(2))
+    world.settle()
+    world.ask(requests.drain(world.state, "n1", leave=False))
+    job = world.submit(spec(2))
+    world.settle()
+
+    reason = why(world, job)
+
+    assert reason.sentence == (
+        "Number 1 in the queue; it needs 2 devices, 0 of 4 are free; "
+        "n1 would do, but takes no new work: n1 is drained on request."
+    )
+    assert reason.constraints[0].code == "node_closed"
+    assert reason.smallest_change == "irongrid undrain n1"
+    world.ask(requests.undrain(world.state, "n1"))
+    world.settle()
+    assert world.job(job).state == "running"
+
+
+def test_a_draining_node_that_would_not_start_the_job_is_not_blamed(world: World) -> None:
+    world.submit(spec(2))
+    world.settle()
+    world.ask(requests.drain(world.state, "n1", leave=False))
+    world.submit(spec(2))
+    second = world.submit(spec(2))
+    too_large = world.submit(spec(4))
+    world.settle()
+
+    for job in (second, too_large):
+        assert "node_closed" not in [found.code for found in why(world, job).constraints]
+        assert "undrain" not in why(world, job).smallest_change

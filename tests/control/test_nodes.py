@@ -7,10 +7,12 @@ from irongrid.control import requests, snapshot
 from irongrid.control.apply import apply
 from irongrid.control.attempts import holds
 from irongrid.control.state import State
+from irongrid.domain.decision import Outcome
 from irongrid.domain.device import NodeShare, Placement
 from irongrid.domain.event import NodeClosed, NodeOpened
 from irongrid.domain.ids import NodeId
 from irongrid.domain.job import JobState
+from irongrid.errors import NotFound
 from irongrid.scheduler.cluster import Policy
 from irongrid.scheduler.fifo import Fifo
 
@@ -130,3 +132,33 @@ def test_a_node_that_is_unknown_or_open_already_changes_nothing() -> None:
 
     assert world.state.rooms.free_total == before
     assert world.state.closed == {}
+
+
+def test_a_drain_is_logged_once_and_a_leave_only_while_somebody_stays() -> None:
+    world = two_nodes(None)
+    job = world.submit(spec(2))
+    world.settle()
+    world.ask(requests.drain(world.state, "n0", leave=False))
+
+    assert world.state.closed == {N0: "n0 is drained on request"}
+    assert requests.drain(world.state, "n0", leave=False) is None
+    world.ask(requests.drain(world.state, "n0", leave=True))
+    assert world.job(job).wanted is Outcome.REQUEUE
+    assert requests.drain(world.state, "n0", leave=True) is None
+    world.settle()
+    assert [share.node for share in world.job(job).placement.shares] == [N1]
+    world.ask(requests.undrain(world.state, "n0"))
+    assert world.state.closed == {}
+    assert requests.undrain(world.state, "n0") is None
+
+
+def test_a_node_that_nobody_knows_is_refused_with_the_nearest_one() -> None:
+    world = two_nodes(None)
+
+    with pytest.raises(NotFound) as near:
+        requests.drain(world.state, "n", leave=False)
+    with pytest.raises(NotFound) as far:
+        requests.undrain(world.state, "elsewhere")
+
+    assert near.value.fix in ("Did you mean n0?", "Did you mean n1?")
+    assert far.value.fix == "The fleet has n0, n1"

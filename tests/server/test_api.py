@@ -264,7 +264,7 @@ def test_openapi_describes_every_route_by_the_message_classes(server: Any) -> No
     submit = document["paths"]["/v1/jobs"]["post"]
 
     assert document["openapi"].startswith("3.1")
-    assert len(document["paths"]) == 18
+    assert len(document["paths"]) == 20
     assert submit["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/SubmitRequest"
     }

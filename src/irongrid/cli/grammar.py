@@ -18,6 +18,7 @@ SYNONYMS = {
     "run": "submit", "launch": "submit", "sbatch": "submit", "apply": "submit", "create": "submit",
     "log": "logs", "tail": "logs", "event": "events", "history": "events",
     "stop": "cancel", "kill": "cancel", "delete": "cancel", "rm": "cancel", "scancel": "cancel",
+    "cordon": "drain", "uncordon": "undrain", "evacuate": "drain",
     "suspend": "pause", "continue": "resume", "unpause": "resume",
     "start": "up", "serve": "up", "server": "up", "shutdown": "down",
     "check": "doctor", "help": "--help", "version": "--version",

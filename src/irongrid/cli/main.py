@@ -135,6 +135,33 @@ def down(
     return down(_home(), stop_jobs=stop_jobs, as_json=as_json)
 
 
+Node = Annotated[
+    str, typer.Argument(metavar="NODE", help="Name of a node, such as n0.", show_default=False)
+]
+
+
+@app.command(rich_help_panel=SERVER)
+def drain(
+    node: Node,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="What runs there saves and goes on elsewhere.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Give a node no new work; what runs there ends by itself."""
+    from irongrid.cli.nodes import drain
+
+    return drain(_home(), node, leave=leave, as_json=as_json)
+
+
+@app.command(rich_help_panel=SERVER)
+def undrain(node: Node, as_json: Json = False) -> int:
+    """Give a drained node work again."""
+    from irongrid.cli.nodes import undrain
+
+    return undrain(_home(), node, as_json=as_json)
+
+
 # ---- plans ------------------------------------------------------------------------------------
 
 app.command(rich_help_panel=PLANS)(plan)

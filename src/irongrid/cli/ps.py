@@ -1,5 +1,6 @@
 """`irongrid ps`: the list of jobs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from irongrid.cli.failures import wrong_input
@@ -40,6 +41,8 @@ def ps(home: Home, *, everything: bool, state: str, limit: int, as_json: bool) -
         screen.say(table(page.jobs))
     else:
         screen.say(_nothing(page.counts, everything=everything, state=state))
+    for node, why in page.closed.items():
+        screen.note(f"{node} takes no new work: {why}. Open it: irongrid undrain {node}")
     hidden = _matching(page.counts, states) - len(page.jobs)
     if hidden > 0:
         screen.note(f"{hidden} more: irongrid ps --limit {len(page.jobs) + hidden}")
@@ -57,7 +60,7 @@ def gather(client: Client, states: tuple[str, ...], limit: int) -> JobPage:
         rows += page.jobs
         cursor = page.next_cursor
         if not cursor or not page.jobs or len(rows) >= limit:
-            return JobPage(jobs=tuple(rows), next_cursor=cursor, counts=page.counts)
+            return replace(page, jobs=tuple(rows))
 
 
 def states_of(*, everything: bool, state: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx2
 
@@ -21,12 +22,14 @@ from irongrid.domain.codec import to_json
 from irongrid.domain.ids import split_attempt_id
 from irongrid.domain.job import JobState
 from irongrid.domain.messages import (
+    DrainRequest,
     EventPage,
     EventRow,
     JobDetail,
     JobPage,
     JobRow,
     LogChunk,
+    NodeDetail,
     Reason,
     ServerStatus,
     ShutdownRequest,
@@ -136,6 +139,17 @@ class Client:
     def shutdown(self, *, stop_jobs: bool = False) -> None:
         """Ask the server to stop; running jobs go on without it unless `stop_jobs`."""
         self._call("POST", "/v1/shutdown", body=ShutdownRequest(stop_jobs=stop_jobs))
+
+    # ---- nodes --------------------------------------------------------------------------------
+
+    def drain(self, node: str, *, leave: bool = False) -> NodeDetail:
+        """Give a node no new work; with `leave`, what runs there saves and goes."""
+        path = f"/v1/nodes/{quote(node, safe='')}/drain"
+        return read(NodeDetail, self._call("POST", path, body=DrainRequest(leave=leave)))
+
+    def undrain(self, node: str) -> NodeDetail:
+        """Give a node work again."""
+        return read(NodeDetail, self._call("POST", f"/v1/nodes/{quote(node, safe='')}/undrain"))
 
     # ---- jobs ---------------------------------------------------------------------------------
 

@@ -117,9 +117,8 @@ def _closed(state: State, event: NodeClosed) -> Sequence[JobId]:
         state.rooms.close(event.node)
     state.closed[event.node] = event.reason
     if event.leaves:
-        for job in (state.jobs[job] for job in state.active):
-            if any(share.node == event.node for share in job.placement.shares):
-                _want(state, job, Outcome.REQUEUE, event.reason)
+        for job in state.jobs_on(event.node):
+            _want(state, state.jobs[job], Outcome.REQUEUE, event.reason)
     return ()
 
 

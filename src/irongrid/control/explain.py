@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from irongrid.control.decide import cluster_view, waiting_view
+from irongrid.control.draining import how_to_open, why_closed, would_do
 from irongrid.control.state import Attempt, Job, Phase, State
 from irongrid.control.wakeups import backoff_ns, limit_ns
 from irongrid.domain.decision import Outcome, WaitCode
@@ -16,6 +17,7 @@ from irongrid.units import NS_PER_S, format_bytes, format_duration
 _HOLDERS_SHOWN = 5
 # Jobs ahead in the queue that are looked at, so that `why` costs little in a queue of any length.
 _LOOKED_AT = 1000
+_SHORT = (WaitCode.NO_FREE_DEVICES, WaitCode.CPUS, WaitCode.MEMORY)
 
 
 def explain(state: State, job: Job, now_ns: int) -> Reason:
@@ -97,13 +99,22 @@ def _waiting(state: State, job: Job, now_ns: int) -> Reason:
         code = WaitCode.NEW if started or holder is None else WaitCode.BEHIND
     else:
         code = blocked
+    text = _text(view, waiting, code, holder)
+    constraints = _constraints(view, waiting, code, holder, position)
+    smallest_change = _smallest_change(state, view, waiting, code, holder)
+    shut = would_do(state, view, job.id) if code in _SHORT or code is WaitCode.BEHIND else ()
+    if shut:
+        closed = why_closed(state, shut)
+        text = f"{text}; {closed}"
+        constraints = (Constraint(code="node_closed", text=f"{closed}."), *constraints)
+        smallest_change = how_to_open(shut)
     return Reason(
         job_id=job.id,
         state=job.state,
         code=code,
-        sentence=f"Number {position} in the queue; {_text(view, waiting, code, holder)}.",
-        constraints=_constraints(view, waiting, code, holder, position),
-        smallest_change=_smallest_change(state, view, waiting, code, holder),
+        sentence=f"Number {position} in the queue; {text}.",
+        constraints=constraints,
+        smallest_change=smallest_change,
         holders=() if code in (WaitCode.NEW, WaitCode.BACKOFF) else _holders(state, view),
     )
 
@@ -176,9 +187,8 @@ def _constraints(
     """Everything that blocks the job now, the hardest first."""
     codes: list[WaitCode] = [] if code is WaitCode.NEW else [code]
     if code is not WaitCode.NEVER_FITS:
-        short = (WaitCode.NO_FREE_DEVICES, WaitCode.CPUS, WaitCode.MEMORY)
         wanted = waiting.resources.sizes[0]
-        codes += [c for c in short if c != code and _room_for(view, waiting, c) < wanted]
+        codes += [c for c in _SHORT if c != code and _room_for(view, waiting, c) < wanted]
     found = [Constraint(code=c, text=f"{_text(view, waiting, c, holder)}.") for c in codes]
     if code is not WaitCode.BEHIND and holder is not None:
         text = f"{holder.job} came first and holds a reservation of {_need(holder)}."

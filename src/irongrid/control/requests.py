@@ -1,11 +1,15 @@
 """What the outside asks for, checked against the state: the event to log, or a clear no."""
 
+from difflib import get_close_matches
+
 from irongrid.control.commands import member_of
 from irongrid.control.decide import node_views
 from irongrid.control.state import Job, Phase, State
 from irongrid.domain.event import (
     CancelRequested,
     JobSubmitted,
+    NodeClosed,
+    NodeOpened,
     PauseRequested,
     ResumeRequested,
     WorkerFact,
@@ -114,6 +118,54 @@ def resume(state: State, job: str) -> ResumeRequested | None:
         problem = f"{job} is still stopping"
         raise Conflict("still_stopping", problem, "Try again when `irongrid ps` shows it paused")
     return None
+
+
+def drain(state: State, node: str, *, leave: bool) -> NodeClosed | None:
+    """The event, or None if the node is closed already and, with `leave`, nobody stays.
+
+    Raises:
+        NotFound: no such node.
+    """
+    found = find_node(state, node)
+    stays = any(_stays(state.jobs[job]) for job in state.jobs_on(found))
+    if found in state.closed and not (leave and stays):
+        return None
+    reason = state.closed.get(found, f"{found} is drained on request")
+    return NodeClosed(node=found, reason=reason, leaves=leave)
+
+
+def undrain(state: State, node: str) -> NodeOpened | None:
+    """The event, or None if the node takes work already.
+
+    Raises:
+        NotFound: no such node.
+    """
+    found = find_node(state, node)
+    return NodeOpened(node=found) if found in state.closed else None
+
+
+def find_node(state: State, node: str) -> NodeId:
+    """A node by its name.
+
+    Raises:
+        NotFound: no such node; names the nearest.
+    """
+    if NodeId(node) in state.nodes:
+        return NodeId(node)
+    near = get_close_matches(node, list(state.nodes), n=1, cutoff=0.5)
+    fix = f"Did you mean {near[0]}?" if near else f"The fleet has {_listed(list(state.nodes))}"
+    raise NotFound("unknown_node", f"there is no node {node}", fix)
+
+
+def _listed(nodes: list[NodeId], shown: int = 8) -> str:
+    more = f" and {len(nodes) - shown} more" if len(nodes) > shown else ""
+    return ", ".join(nodes[:shown]) + more
+
+
+def _stays(job: Job) -> bool:
+    """Whether an active job has not been asked to go."""
+    stops = job.attempt is not None and job.attempt.phase is Phase.STOPPING
+    return job.wanted is None and not stops
 
 
 def _refuse_final(job: Job) -> None:

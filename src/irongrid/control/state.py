@@ -259,6 +259,14 @@ class State:
         if self.order is not None:
             self.order.remove(job)
 
+    def jobs_on(self, node: NodeId) -> list[JobId]:
+        """Active jobs that hold devices of a node."""
+        return [
+            job
+            for job in self.active
+            if any(share.node == node for share in self.jobs[job].placement.shares)
+        ]
+
     def queue_position(self, job: JobId) -> int:
         """1 for the head of the queue; 0 for a job that does not wait."""
         index = bisect_left(self.queue, job)

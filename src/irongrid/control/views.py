@@ -4,7 +4,8 @@ from collections.abc import Collection
 from itertools import islice
 
 from irongrid.control.state import Attempt, Job, State
-from irongrid.domain.ids import JobId, attempt_id
+from irongrid.domain.device import Node
+from irongrid.domain.ids import JobId, NodeId, attempt_id
 from irongrid.domain.job import JobState, TrainTask
 from irongrid.domain.messages import (
     AttemptView,
@@ -12,6 +13,7 @@ from irongrid.domain.messages import (
     JobDetail,
     JobPage,
     JobRow,
+    NodeDetail,
     NodeRow,
 )
 from irongrid.units import NS_PER_S
@@ -107,7 +109,9 @@ def job_page(
         ids = _all_ids(state, states, limit, cursor)
     rows = tuple(job_row(state, state.jobs[found], now_ns) for found in ids[:limit])
     following = ids[limit - 1] if len(ids) > limit else ""
-    return JobPage(jobs=rows, next_cursor=following, counts=counts(state))
+    return JobPage(
+        jobs=rows, next_cursor=following, counts=counts(state), closed=dict(state.closed)
+    )
 
 
 def _live_ids(state: State, states: Collection[str], limit: int, cursor: str) -> list[JobId]:
@@ -131,16 +135,25 @@ def _all_ids(state: State, states: Collection[str], limit: int, cursor: str) -> 
 
 def node_rows(state: State) -> tuple[NodeRow, ...]:
     """The fleet and what is free on it."""
-    return tuple(
-        NodeRow(
-            node=node.id,
-            device_type=node.device_type,
-            devices=node.devices,
-            free_devices=len(state.free[node.id].devices),
-            cpus=node.cpus,
-            free_cpus=state.free[node.id].cpus,
-            memory_bytes=node.memory_bytes,
-            free_memory_bytes=state.free[node.id].memory_bytes,
-        )
-        for node in state.nodes.values()
+    return tuple(_node_row(state, node) for node in state.nodes.values())
+
+
+def node_detail(state: State, node: NodeId) -> NodeDetail:
+    """A node of the fleet, and who is on it."""
+    return NodeDetail(
+        row=_node_row(state, state.nodes[node]), jobs=tuple(sorted(state.jobs_on(node)))
+    )
+
+
+def _node_row(state: State, node: Node) -> NodeRow:
+    return NodeRow(
+        node=node.id,
+        device_type=node.device_type,
+        devices=node.devices,
+        free_devices=len(state.free[node.id].devices),
+        cpus=node.cpus,
+        free_cpus=state.free[node.id].cpus,
+        memory_bytes=node.memory_bytes,
+        free_memory_bytes=state.free[node.id].memory_bytes,
+        closed=state.closed.get(node.id, ""),
     )

@@ -70,11 +70,16 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """One page of jobs, newest first; `next_cursor` asks for the one after, empty at the end."""
+    """One page of jobs, newest first; `next_cursor` asks for the one after, empty at the end.
+
+    Attributes:
+        closed: nodes that take no new work, and why, one sentence each.
+    """
 
     jobs: tuple[JobRow, ...]
     next_cursor: str
     counts: dict[str, int]
+    closed: dict[NodeId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +224,11 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
-    """A node and what is free on it."""
+    """A node and what is free on it.
+
+    Attributes:
+        closed: why it takes no new work, one sentence; empty where it does.
+    """
 
     node: str
     device_type: str
@@ -229,6 +238,7 @@ class NodeRow:
     free_cpus: float
     memory_bytes: int
     free_memory_bytes: int
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +255,26 @@ class ServerStatus:
     home: str
     nodes: tuple[NodeRow, ...]
     counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainRequest:
+    """Give a node no new work; what runs there ends by itself, or saves and goes if `leave`."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+    leave: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDetail:
+    """A node, and the jobs that hold devices of it.
+
+    Attributes:
+        jobs: ids, in the order of their submission.
+    """
+
+    row: NodeRow
+    jobs: tuple[JobId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,13 +63,17 @@ def server(home: Home) -> Iterator[Check]:
         yield fail("server", str(error), f"see {home.server_log}")
         return
     devices = sum(node.devices for node in status.nodes)
-    free = sum(node.free_devices for node in status.nodes)
+    free = sum(node.free_devices for node in status.nodes if not node.closed)
     running = status.counts.get("running", 0)
     yield ok(
         "server",
         f"{home.address()}, version {status.version}, {running} jobs run, "
         f"{free} of {devices} devices free",
     )
+    for node in status.nodes:
+        if node.closed:
+            found = f"{node.node} takes no new work: {node.closed}"
+            yield warn("node", found, f"open it when it is well: irongrid undrain {node.node}")
 
 
 def _existing(path: Path) -> Path:

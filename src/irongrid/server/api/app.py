@@ -15,12 +15,14 @@ from starlette.types import ASGIApp
 from irongrid import __version__
 from irongrid.domain.messages import (
     Directive,
+    DrainRequest,
     ErrorBody,
     EventPage,
     JobDetail,
     JobPage,
     JobRow,
     LogChunk,
+    NodeDetail,
     Reason,
     ReportAnswer,
     ServerStatus,
@@ -37,6 +39,7 @@ from irongrid.server.api.events import EventRoutes
 from irongrid.server.api.gate import OPEN_PATHS, WORKER_PREFIX, Gate
 from irongrid.server.api.jobs import JobRoutes
 from irongrid.server.api.logs import LogRoutes
+from irongrid.server.api.nodes import NodeRoutes
 from irongrid.server.api.schema import components, reference
 from irongrid.server.api.streams import Streams
 from irongrid.server.api.workers import WorkerRoutes
@@ -167,7 +170,7 @@ class Api:
 
 def _routes(context: Context, streams: Streams, logs: LogRoutes) -> tuple[Route, ...]:
     jobs, workers, admin = JobRoutes(context), WorkerRoutes(context), AdminRoutes(context)
-    events = EventRoutes(context, streams)
+    events, nodes = EventRoutes(context, streams), NodeRoutes(context)
     job = "/v1/jobs/{job}"
     # The router looks from the top, so what is asked most often stands first.
     return (
@@ -188,6 +191,8 @@ def _routes(context: Context, streams: Streams, logs: LogRoutes) -> tuple[Route,
         Route("GET", f"{job}/events", events.of_job, EventPage),
         Route("GET", f"{job}/logs", logs.chunk, LogChunk),
         Route("GET", f"{job}/logs/stream", logs.stream, media=SSE),
+        Route("POST", "/v1/nodes/{node}/drain", nodes.drain, NodeDetail, DrainRequest),
+        Route("POST", "/v1/nodes/{node}/undrain", nodes.undrain, NodeDetail),
         Route("GET", "/v1/events", events.page, EventPage),
         Route("GET", "/v1/events/stream", events.stream, media=SSE),
     )

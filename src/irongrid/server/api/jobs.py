@@ -1,6 +1,7 @@
 """Routes about jobs: hand in, list, show, explain, and ask to change."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Query
@@ -13,7 +14,7 @@ from irongrid.control.state import State
 from irongrid.domain.event import Event, JobSubmitted
 from irongrid.domain.ids import JobId
 from irongrid.domain.job import JobState
-from irongrid.domain.messages import JobPage, JobRow, SubmitRequest, Submitted
+from irongrid.domain.messages import JobRow, SubmitRequest, Submitted
 from irongrid.errors import Conflict
 from irongrid.ports import JobEnvironment
 from irongrid.server.api.answers import BadRequest, answer, read_json
@@ -55,7 +56,7 @@ class JobRoutes:
             lambda found, now_ns: views.job_page(found, states, limit, cursor, now_ns)
         )
         rows = tuple(self._beats.row(row) for row in page.jobs)
-        return answer(JobPage(jobs=rows, next_cursor=page.next_cursor, counts=page.counts))
+        return answer(replace(page, jobs=rows))
 
     async def detail(self, job: str) -> Response:
         """Everything about one job."""
