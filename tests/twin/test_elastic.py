@@ -82,13 +82,22 @@ def test_pollux_jobs_are_elastic_but_for_those_of_one_gpu(data: Data) -> None:
 
 
 def test_what_cannot_be_asked_for_is_refused_with_the_way_out(data: Data) -> None:
-    with pytest.raises(SpecError, match="levels are for default and sia"):
+    with pytest.raises(SpecError, match="levels are for elastic jobs"):
         replay(options(data, policy="fifo", knowledge="shared"))
     with pytest.raises(SpecError, match="no level 'all'"):
         replay(options(data, knowledge="all"))
     philly = data("traces") / "philly" / "jobs_to_2017-11-14.csv.gz"
     with pytest.raises(SpecError, match="fixed sizes"):
-        replay(options(data, dataset="philly", workload=philly))
+        replay(options(data, dataset="philly", workload=philly, policy="sia"))
+
+
+def test_the_default_policy_keeps_sizes_where_they_are_fixed(data: Data) -> None:
+    philly = data("traces") / "philly" / "jobs_to_2017-11-14.csv.gz"
+
+    found = replay(options(data, dataset="philly", workload=philly, head=20))
+
+    assert found["jobs"] == 20
+    assert found["rules"]["decisions"] == "on events"
 
 
 class Slower(Profile):
