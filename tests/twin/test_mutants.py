@@ -274,7 +274,7 @@ MUTANTS: Sequence[tuple[Callable[[Patch], None], int, str]] = (
     (start_on_a_draining_node, 3, "I3"),
     (launch_before_the_stop_is_confirmed, 1, "I2 I3"),
     (acknowledge_before_the_log, 5, "I1"),
-    (act_before_the_log, 5, "I2"),
+    (act_before_the_log, 12, "I2"),
     (start_the_next_generation_too_early, 3, "I2"),
     (name_a_checkpoint_that_is_older, 3, "I7"),
     (free_devices_one_node_at_a_time, 3, "I3 I4"),
